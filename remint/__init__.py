@@ -1,0 +1,1 @@
+"""Image restoration and generation with GANs: the pure core, free of orchestration."""

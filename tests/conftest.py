@@ -1,0 +1,58 @@
+"""What all tests share: nothing phones home, nothing is written into the checkout."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.update(
+    {
+        "DO_NOT_TRACK": "true",
+        "DVC_NO_ANALYTICS": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # read while prefect is imported: the temporary server is slow on a small machine
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    }
+)
+
+import pytest
+
+IDENTITY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "tester"), ("EMAIL", "tester@localhost"))
+}
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Send every store that a test may open without saying so to a temporary folder."""
+    home = tmp_path_factory.mktemp("stores")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+        patch.setenv("DVC_SITE_CACHE_DIR", str(home / "dvc"))
+        patch.setenv("PREFECT_HOME", str(home / "prefect"))
+        for name, value in IDENTITY.items():
+            patch.setenv(name, value)
+        yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not _has_gpu():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
