@@ -1,0 +1,258 @@
+"""Image sets on disk: a folder of Parquet shards, one row an image, pixels and provenance together.
+
+The image columns follow the Hugging Face `Image` layout (struct of encoded bytes and path), so
+pandas, DuckDB, Ray and `datasets` read a set as it is. Names of image columns carry a meaning: a
+column called `mask`, or ending in `_mask`, holds HW masks; every other one holds HWC images.
+"""
+
+import hashlib
+import json
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from remint.atomic import replaced_folder
+from remint.imagefile import decode_stored
+from remint.imagerows import (
+    IMAGE,
+    SCHEMA_VERSION,
+    SPLITS,
+    EncodedRecord,
+    ImageSetError,
+    Record,
+    encode,
+    image_columns,
+    is_mask,
+    pixel_id,
+    row_groups,
+    set_schema,
+)
+
+__all__ = [
+    "IMAGE",
+    "SCHEMA_VERSION",
+    "SPLITS",
+    "EncodedRecord",
+    "ImageSet",
+    "ImageSetError",
+    "Record",
+    "encode",
+    "is_mask",
+    "pixel_id",
+    "write",
+]
+CACHED_GROUPS = 16
+
+
+def write(
+    path: Path | str,
+    records: Iterable[Record | EncodedRecord],
+    *,
+    metadata: Mapping[str, Any],
+    extra_fields: Sequence[pa.Field] = (),
+    shard_bytes: int = 256 * 2**20,
+) -> int:
+    """Write `records` as the set at `path`, in their order, and return the number of rows.
+
+    The set appears, in place of an older one, only when the last row is written; memory holds one
+    row group. metadata: JSON-able; comes back as `ImageSet.metadata` with "schema_version".
+    Raises ImageSetError for a record whose pixels, split or extra values do not fit.
+    """
+    schema = set_schema(metadata, extra_fields)
+    with replaced_folder(path) as folder:
+        rows, shard, part = 0, 0, None
+        try:
+            for group in row_groups(schema, records):
+                if part is None or part.written >= shard_bytes:
+                    _close(part)
+                    part, shard = _Part(folder / f"part-{shard:05d}.parquet", schema), shard + 1
+                part.add(group)
+                rows += group.num_rows
+            part = part or _Part(folder / "part-00000.parquet", schema)
+        finally:
+            _close(part)
+    return rows
+
+
+class _Part:
+    """One shard being written; `written` counts its Arrow bytes so far."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        plain = [leaf for leaf in _leaves(schema) if not leaf.endswith(".bytes")]
+        packed = {leaf: "zstd" if leaf in plain else "none" for leaf in _leaves(schema)}
+        self.written = 0
+        self.writer = pq.ParquetWriter(
+            path,
+            schema,
+            compression=packed,
+            use_dictionary=plain,
+            write_statistics=plain,
+            write_page_checksum=True,
+        )
+
+    def add(self, group: pa.Table) -> None:
+        self.writer.write_table(group, row_group_size=max(1, group.num_rows))
+        self.written += group.nbytes
+
+
+def _close(part: _Part | None) -> None:
+    if part is not None:
+        part.writer.close()
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    ends = dict.fromkeys(image_columns(schema), (".bytes", ".path"))
+    return [name + end for name in schema.names for end in ends.get(name, ("",))]
+
+
+class ImageSet:
+    """An image set on disk, read row by row; picklable, and safe to use in forked workers.
+
+    metadata: as given to `write`, plus "schema_version". Raises ImageSetError where the set is
+    absent, has missing or broken shards, or was written by a newer version.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._shards = _shards(self.path)
+        self._footers = {n: _footer(shard) for n, shard in enumerate(self._shards)}
+        self.schema = self._footers[0].schema.to_arrow_schema()
+        self.metadata = _metadata(self.path, self.schema)
+        places = [(s, g) for s, f in self._footers.items() for g in range(f.num_row_groups)]
+        rows = [self._footers[s].row_group(g).num_rows for s, g in places]
+        self._places = places
+        self._starts = list(accumulate(rows, initial=0))
+        self._cache: OrderedDict[int, pa.Table] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._starts[-1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": OrderedDict(), "_footers": {}}
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes, by label; empty for a set without labels."""
+        return list(self.metadata.get("class_names", []))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """BLAKE2b-128 hex of the shards' bytes, in order; the same for the same content."""
+        digest = hashlib.blake2b(digest_size=16)
+        for shard in self._shards:
+            with shard.open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
+        return digest.hexdigest()
+
+    def frame(self, split: str | None = None) -> pd.DataFrame:
+        """Return every column but the encoded pixels, plus "position", the row number in the set.
+
+        "label" is pandas' nullable Int32, since it may be missing; other columns as pandas reads.
+        """
+        columns = [name for name in self.schema.names if name not in image_columns(self.schema)]
+        with _explained(self.path):
+            table = pa.concat_tables(pq.read_table(s, columns=columns) for s in self._shards)
+        frame = table.to_pandas().astype({"label": "Int32"})
+        frame["position"] = np.arange(len(frame))
+        return frame if split is None else frame[frame["split"] == split].reset_index(drop=True)
+
+    def images(self, split: str | None = None) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Yield (row, uint8 HWC image) in the order of the set; memory holds one row group.
+
+        row: every other column, "position", and the extra image columns decoded (HWC, HW for a
+        mask, None where there is none).
+        """
+        for number, start in enumerate(self._starts[:-1]):
+            if split is None or split in self._read(number, ["split"])["split"].to_pylist():
+                table = self._read(number, None)
+                for offset, found in enumerate(table["split"].to_pylist()):
+                    if split in (None, found):
+                        yield _decoded(table, offset, start + offset)
+
+    def at(self, position: int) -> tuple[dict[str, Any], np.ndarray]:
+        """Return (row, image) of one row number, as `images` does; raises IndexError outside."""
+        if not 0 <= position < len(self):
+            raise IndexError(f"row {position} of a set of {len(self)} rows")
+        number = bisect_right(self._starts, position) - 1
+        if number not in self._cache:
+            self._cache[number] = self._read(number, None)
+            if len(self._cache) > CACHED_GROUPS:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(number)
+        return _decoded(self._cache[number], position - self._starts[number], position)
+
+    def _read(self, number: int, columns: list[str] | None) -> pa.Table:
+        place, group = self._places[number]
+        shard = self._shards[place]
+        if place not in self._footers:  # in a worker, which gets the set without its footers
+            self._footers[place] = _footer(shard)
+        footer = self._footers[place]
+        with (
+            _explained(shard),
+            pq.ParquetFile(shard, metadata=footer, page_checksum_verification=True) as file,
+        ):
+            return file.read_row_group(group, columns=columns, use_threads=False)
+
+
+def _shards(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise ImageSetError(f"There is no image set at {path}; run the stage that makes it.")
+    shards = sorted(path.glob("part-*.parquet"))
+    if not shards:
+        raise ImageSetError(f"{path} holds no part-*.parquet shards, so it is not an image set.")
+    if [shard.name for shard in shards] != [f"part-{n:05d}.parquet" for n in range(len(shards))]:
+        raise ImageSetError(f"A shard is missing between {shards[0]} and {shards[-1]}; remake it.")
+    return shards
+
+
+def _footer(shard: Path) -> pq.FileMetaData:
+    with _explained(shard):
+        return pq.read_metadata(shard)
+
+
+def _metadata(path: Path, schema: pa.Schema) -> dict[str, Any]:
+    if b"remint" not in (schema.metadata or {}):
+        raise ImageSetError(f"{path} holds Parquet files, but none of Remint's image sets.")
+    metadata: dict[str, Any] = json.loads(schema.metadata[b"remint"])
+    if metadata["schema_version"] > SCHEMA_VERSION:
+        raise ImageSetError(
+            f"{path} has schema version {metadata['schema_version']}, this Remint reads up to "
+            f"{SCHEMA_VERSION}; update Remint, or make the set again with this version."
+        )
+    return metadata
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ImageSetError(f"{path} is broken ({reason}); make the set again.") from error
+
+
+def _decoded(table: pa.Table, offset: int, position: int) -> tuple[dict[str, Any], np.ndarray]:
+    row = table.slice(offset, 1).to_pylist()[0]
+    for name in image_columns(table.schema):
+        row[name] = _pixels(row[name], name)
+    image = row.pop("image")
+    return {**row, "position": position}, image
+
+
+def _pixels(value: Mapping[str, Any] | None, column: str) -> np.ndarray | None:
+    if value is None:
+        return None
+    image = decode_stored(value["bytes"])
+    return image[:, :, 0] if is_mask(column) else image

@@ -1,0 +1,220 @@
+"""From a source of images to a clean image set: read, fit, drop duplicates, split, count."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from remint import fitting, imagefile, imageset
+from remint.census import Census
+from remint.fitting import Fit
+from remint.imageset import IMAGE, EncodedRecord, Record, pixel_id
+from remint.items import Item, Source
+from remint.sources import Kind
+from remint.splits import Shares, split_of
+from remint.tables import TableConfig
+from remint.workers import ordered_map
+
+Colour = Literal["grey", "colour", "auto"]
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """The ingest section of params.yaml.
+
+    source, path, name, table: where images come from; fit, size: see `fitting.fit`; colour: grey
+    (luma), colour (grey repeated) or auto (colour as soon as one readable file stores colour, else
+    grey); background: grey value under transparency and in padding; max_pixels: larger files are
+    refused; shares, seed: of the split; limit: at most that many items, evenly spaced (0: all);
+    max_bad_share: of items that may end in quarantine, 0..1; workers: processes (0: all cores);
+    shard_megabytes: size of a shard, in MiB.
+    """
+
+    source: Kind
+    path: str
+    name: str
+    table: TableConfig
+    fit: Fit
+    size: int
+    colour: Colour
+    background: int
+    max_pixels: int
+    shares: Shares
+    seed: int
+    limit: int
+    max_bad_share: float
+    workers: int
+    shard_megabytes: int
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "size": (1, 65_536),
+            "background": (0, 255),
+            "max_pixels": (1, imagefile.PIXEL_CEILING),
+            "limit": (0, 2**62),
+            "max_bad_share": (0, 1),
+            "workers": (0, 4096),
+            "shard_megabytes": (1, 2**20),
+        }
+        for key, (low, high) in ranges.items():
+            if not low <= getattr(self, key) <= high:
+                raise ValueError(f"{key} is {getattr(self, key)}, it must be in {low}..{high}")
+        if self.source == "torchvision" and not self.name:
+            raise ValueError("source torchvision needs the set's name, such as name: FashionMNIST")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What became of one item: rows ready to be written, or the problem that it has.
+
+    sizes: (height, width) as read; sums: per row and channel the sum of pixels and of squares.
+    """
+
+    source: str
+    rows: tuple[EncodedRecord, ...] = ()
+    sums: tuple[np.ndarray, ...] = ()
+    size: tuple[int, int] = (0, 0)
+    problem: str | None = None
+
+
+def ingest(
+    source: Source,
+    config: IngestConfig,
+    target: Path,
+    census: Census,
+    watch: Callable[[Iterable[Prepared]], Iterable[Prepared]] = iter,
+) -> int:
+    """Write the images of `source` as the set at `target` and return the number of rows.
+
+    census is filled on the way, and stays filled when this raises ValueError: for more bad items
+    than `max_bad_share` allows, for a split that stays empty against its share, and for no images
+    at all; then nothing is written. watch: wraps the items as they get ready, to show progress.
+    """
+    channels = channel_count(source, config)
+    work = partial(prepare, config=config, channels=channels)
+    prepared = ordered_map(work, source.items(), config.workers, weight=_weight)
+    return imageset.write(
+        target,
+        _accepted(watch(prepared), config, census),
+        metadata={
+            "class_names": source.class_names,
+            "channels": channels,
+            "created": _created(config),
+        },
+        extra_fields=[pa.field("damaged", IMAGE)] if source.paired else [],
+        shard_bytes=config.shard_megabytes * 2**20,
+    )
+
+
+def _created(config: IngestConfig) -> dict[str, Any]:
+    """Return the settings that shape the content: not where it lay, nor how many read it."""
+    return {k: v for k, v in asdict(config).items() if k not in ("path", "workers")}
+
+
+def channel_count(source: Source, config: IngestConfig) -> int:
+    """Return 1 or 3 by the colour setting; `auto` looks at headers until one stores colour."""
+    if config.colour != "auto":
+        return 1 if config.colour == "grey" else 3
+    return 3 if any(ordered_map(_coloured, source.items(), config.workers, batch=64)) else 1
+
+
+def prepare(item: Item, config: IngestConfig, channels: int) -> Prepared:
+    """Read, fit and encode one item; depends on the arguments alone, so any worker may do it."""
+    if item.problem is not None:
+        return Prepared(item.source, problem=item.problem)
+    try:
+        whole = [
+            _pixels(image, config) for image in (item.image, item.damaged) if image is not None
+        ]
+        _need_one_size(whole)
+        images = [imagefile.to_channels(image, channels) for image in whole]
+        parts = [list(fitting.fit(i, config.fit, config.size, config.background)) for i in images]
+    except (imagefile.ImageFileError, fitting.TooSmallError) as error:
+        return Prepared(item.source, problem=str(error))
+    key = pixel_id(images[0]) if config.fit == "tiles" or item.damaged else None
+    records = [_record(item, layers, key, config) for layers in zip(*parts, strict=True)]
+    height, width, _ = whole[0].shape
+    rows = tuple(imageset.encode(record) for record in records)
+    return Prepared(item.source, rows, tuple(_sums(r.image) for r in records), (height, width))
+
+
+def _record(
+    item: Item, layers: tuple[tuple[str, np.ndarray], ...], key: str | None, config: IngestConfig
+) -> Record:
+    """Build a row; key: what the split hangs on where that is not the row's own id."""
+    where, image = layers[0]
+    id = pixel_id(image)
+    extra = {"damaged": layers[1][1]} if item.damaged else {}
+    if item.damaged:  # one clean image may have several damaged ones
+        id = pixel_id(np.concatenate([image, layers[1][1]]))
+    split = item.split or split_of(item.group or key or id, _shares(item, config), config.seed)
+    return Record(id, image, split, item.source + where, item.label, extra)
+
+
+def _shares(item: Item, config: IngestConfig) -> Shares:
+    rest = config.shares.train + config.shares.val
+    if not item.own_test or rest == 0:
+        return config.shares
+    return Shares(config.shares.train / rest, config.shares.val / rest, 0.0)
+
+
+def _accepted(
+    prepared: Iterable[Prepared], config: IngestConfig, census: Census
+) -> Iterator[EncodedRecord]:
+    """Yield the rows to write, each pixel content once; memory: 16 bytes of id a row, and a set."""
+    seen: set[bytes] = set()
+    for item in prepared:
+        census.item(item.source, item.size, item.problem)
+        for record, sums in zip(item.rows, item.sums, strict=True):
+            id = bytes.fromhex(record.row["id"])
+            if id in seen:
+                census.duplicates += 1
+                continue
+            seen.add(id)
+            census.row(record.row, sums)
+            yield record
+    census.check(config.max_bad_share, asdict(config.shares))
+
+
+def _pixels(image: Path | np.ndarray, config: IngestConfig) -> np.ndarray:
+    if isinstance(image, np.ndarray):
+        return image
+    return imagefile.read(image, max_pixels=config.max_pixels, background=config.background)
+
+
+def _need_one_size(images: list[np.ndarray]) -> None:
+    sizes = {image.shape[:2] for image in images}
+    if len(sizes) > 1:
+        found = " and ".join(f"{i.shape[1]} x {i.shape[0]}" for i in images)
+        raise imagefile.ImageFileError(f"clean and damaged differ in size ({found})")
+
+
+def _weight(item: Item) -> int:
+    """Return the bytes that an item takes in its file, or in memory."""
+    if isinstance(item.image, np.ndarray):
+        return item.image.nbytes
+    with suppress(OSError):
+        return sum(os.path.getsize(file) for file in (item.image, item.damaged) if file)
+    return 0
+
+
+def _coloured(item: Item) -> bool:
+    if isinstance(item.image, np.ndarray):
+        return item.image.shape[2] == 3
+    try:
+        files = [file for file in (item.image, item.damaged) if file and not item.problem]
+        return any(imagefile.stored_in_colour(file) for file in files)
+    except imagefile.ImageFileError:
+        return False  # it will stand in quarantine with its reason
+
+
+def _sums(image: np.ndarray) -> np.ndarray:
+    total = image.sum(axis=(0, 1), dtype=np.uint64)
+    squares = np.einsum("hwc,hwc->c", image, image, dtype=np.uint64)
+    return np.stack([total, squares]).astype(np.float64)

@@ -1,0 +1,61 @@
+"""What every source of images comes down to: a count, class names, and items one after another."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+
+class SourceError(ValueError):
+    """Raised when a source as a whole is absent or not laid out as it must be."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image that a source offers, not yet read.
+
+    source: its name in the source, valid Unicode; image: a file, or uint8 HWC pixels in hand;
+    damaged: the damaged half of a real pair; group: images of one group share a split; split: the
+    source's own word on it; own_test: the source names its test images itself, so that the hash
+    chooses between train and val only; problem: why it cannot be read, known already.
+    """
+
+    source: str
+    image: Path | np.ndarray
+    label: int | None = None
+    group: str | None = None
+    split: str | None = None
+    damaged: Path | None = None
+    own_test: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from: `items()` yields `count` items, each time in the same order."""
+
+    count: int
+    items: Callable[[], Iterator[Item]]
+    class_names: list[str] = field(default_factory=list)
+    paired: bool = False
+
+
+def limited(source: Source, limit: int) -> Source:
+    """Return a source of at most `limit` items, evenly spaced over the whole (0: all of them)."""
+    if limit == 0 or limit >= source.count:
+        return source
+
+    def items() -> Iterator[Item]:
+        for position, item in enumerate(source.items()):
+            # Chosen are the positions ceil(k * count / limit), k = 0, 1, ..., limit - 1.
+            if position * limit % source.count < limit:
+                yield item
+
+    return replace(source, count=limit, items=items)
+
+
+def unicode_text(name: str) -> str:
+    """Return a file name as valid Unicode: bytes that are not UTF-8 are written as \\xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
