@@ -1,0 +1,65 @@
+"""Composition: several kinds, one after the other, each with its own chance and range."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from remint.corruptions.drawing import Recipe, Shape, uniform
+from remint.corruptions.registry import KINDS, Corrupted, draw, replay
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kind of a composition.
+
+    severity: lowest and highest, within 1..5; drawn evenly, also between the tables' columns.
+    probability: the chance that an image gets this step.
+    """
+
+    kind: str
+    severity: tuple[float, float]
+    probability: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(
+                f"No kind of damage is called {self.kind!r}; choose from {', '.join(KINDS)}."
+            )
+        if not 1 <= self.severity[0] <= self.severity[1] <= 5:
+            raise ValueError(
+                f"The severities {list(self.severity)} of {self.kind} are no range within 1 to 5."
+            )
+        if not 0 <= self.probability <= 1:
+            raise ValueError(
+                f"The probability {self.probability} of {self.kind} is not within 0 to 1."
+            )
+
+
+def draw_step(shape: Shape, step: Step, generator: np.random.Generator) -> Recipe:
+    """Draw a severity from the step's range and a recipe of its kind, whatever its probability."""
+    return draw(shape, step.kind, uniform(generator, *step.severity), generator)
+
+
+def compose(image: np.ndarray, steps: Sequence[Step], generator: np.random.Generator) -> Corrupted:
+    """Damage uint8 HWC pixels by the steps that chance picks, in the order given.
+
+    An image that no step picks comes back whole, with an empty recipe.
+    """
+    recipe: Recipe = []
+    for step in steps:
+        if generator.random() < step.probability:
+            recipe += draw_step(image.shape, step, generator)
+    return replay(image, recipe)
+
+
+def one_of(image: np.ndarray, steps: Sequence[Step], generator: np.random.Generator) -> Corrupted:
+    """Damage uint8 HWC pixels by exactly one of the steps, chosen in proportion to probability.
+
+    Raises ValueError if no step has a probability above 0.
+    """
+    ends = np.cumsum([step.probability for step in steps])
+    if not len(ends) or ends[-1] <= 0:
+        raise ValueError("No step has a probability above 0, so none can be chosen; raise one.")
+    place = int(np.searchsorted(ends[:-1], generator.random() * ends[-1], side="right"))
+    return replay(image, draw_step(image.shape, steps[place], generator))

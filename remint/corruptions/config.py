@@ -1,0 +1,106 @@
+"""The corrupt section of params.yaml: what is measured on, and what training draws."""
+
+from dataclasses import dataclass
+
+from remint.corruptions.composition import Step
+from remint.corruptions.registry import KINDS
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What is stored to measure by.
+
+    kinds x severities: a slice each, in val and test; clean: also a slice left whole; unseen:
+    kinds of the test split alone, which training must not draw. val_per_slice, test_per_slice:
+    images a slice, the same ones in all slices, None for every image of the split.
+    """
+
+    kinds: tuple[str, ...]
+    severities: tuple[int, ...]
+    clean: bool
+    unseen: tuple[str, ...]
+    val_per_slice: int | None
+    test_per_slice: int | None
+
+    def __post_init__(self) -> None:
+        for kind in (*self.kinds, *self.unseen):
+            if kind not in KINDS:
+                raise ValueError(
+                    f"evaluate names {kind!r}, which is no kind of damage; choose from "
+                    f"{', '.join(KINDS)}."
+                )
+        if len({*self.kinds, *self.unseen}) < len(self.kinds) + len(self.unseen):
+            raise ValueError("evaluate names a kind twice in kinds and unseen; name it once.")
+        wrong = [severity for severity in self.severities if severity not in range(1, 6)]
+        if wrong or len(set(self.severities)) < len(self.severities):
+            raise ValueError(
+                f"evaluate.severities is {list(self.severities)}; give numbers from 1 to 5, once."
+            )
+        for count in (self.val_per_slice, self.test_per_slice):
+            if count is not None and count < 1:
+                raise ValueError(f"evaluate asks for {count} images a slice; give 1 or more.")
+
+    def per_slice(self, split: str) -> int | None:
+        """Return how many images of "val" or "test" a slice has, None for all."""
+        return self.val_per_slice if split == "val" else self.test_per_slice
+
+    def slices(self, split: str) -> list[tuple[str, int]]:
+        """Return the (kind, severity) of all slices of "val" or "test"."""
+        kinds = self.kinds + (self.unseen if split == "test" else ())
+        whole = [("clean", 0)] if self.clean else []
+        return whole + [(kind, severity) for kind in kinds for severity in self.severities]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What training draws.
+
+    draws: damaged versions stored of each image, 0 to draw anew each time it is seen. Of all
+    draws, clean_share stay whole, single_share get one step alone, chosen in proportion to its
+    probability, and the rest get every step that its probability picks, in the order given. Without
+    steps training sees the user's real pairs only.
+    """
+
+    draws: int
+    clean_share: float
+    single_share: float
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        if self.draws < 0:
+            raise ValueError(f"training.draws is {self.draws}; give 0 (on the fly) or more.")
+        shares = (self.clean_share, self.single_share)
+        if min(shares) < 0 or sum(shares) > 1:
+            raise ValueError(
+                f"training.clean_share and single_share are {shares[0]} and {shares[1]}; give "
+                "shares from 0 on that sum to 1 at most."
+            )
+        if self.steps and not any(step.probability > 0 for step in self.steps):
+            raise ValueError("Every step of training.steps has probability 0; raise one.")
+
+
+@dataclass(frozen=True)
+class CorruptConfig:
+    """The corrupt section of params.yaml. workers: processes, 0 for one a core."""
+
+    seed: int
+    workers: int
+    evaluate: EvaluateConfig
+    training: TrainingConfig
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"workers is {self.workers}; give 1 or more, or 0 for all cores.")
+        drawn = {step.kind for step in self.training.steps if step.probability > 0}
+        leaked = sorted(drawn & set(self.evaluate.unseen))
+        if leaked:
+            raise ValueError(
+                f"evaluate.unseen names {', '.join(leaked)}, which training.steps draw; take them "
+                "out of one of the two."
+            )
+        untrained = [kind for kind in self.evaluate.kinds if kind not in drawn]
+        if self.training.steps and untrained:
+            raise ValueError(
+                f"evaluate.kinds names {', '.join(untrained)}, which no step of training.steps "
+                "draws; add a step, or move them to evaluate.unseen."
+            )

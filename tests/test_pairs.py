@@ -1,0 +1,218 @@
+"""Claims about the corrupted set: which rows it holds, and that nothing else decides them."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from remint.corruptions.composition import Step
+from remint.corruptions.config import CorruptConfig, EvaluateConfig, TrainingConfig
+from remint.corruptions.registry import replay
+from remint.imageset import IMAGE, ImageSet, Record, pixel_id, write
+from remint.pairs import (
+    FIELDS,
+    corrupted_records,
+    draw_training,
+    planned_rows,
+    set_metadata,
+    training_spec,
+)
+
+Maker = Callable[..., ImageSet]
+STEPS = (Step("gaussian_noise", (1.0, 5.0), 0.5), Step("holes", (1.0, 5.0), 0.5))
+CONFIG = CorruptConfig(
+    seed=3,
+    workers=1,
+    evaluate=EvaluateConfig(("gaussian_noise", "holes"), (1, 4), True, ("jpeg",), 2, 4),
+    training=TrainingConfig(3, 0.2, 0.5, STEPS),
+)
+
+
+@pytest.fixture
+def clean_set(tmp_path: Path) -> Maker:
+    def make(count: int = 40, paired: bool = False) -> ImageSet:
+        pixels = np.random.default_rng(0)
+        records = []
+        for number in range(count):
+            image = pixels.integers(0, 256, (12, 9 + number % 3, 1), dtype=np.uint8)
+            split = ("train", "val", "test", "train")[number % 4]
+            extra = {"damaged": 255 - image if number % 2 == 0 else None} if paired else {}
+            records.append(Record(pixel_id(image), image, split, f"{number}.png", 1, extra))
+        fields = [pa.field("damaged", IMAGE)] if paired else []
+        metadata = {"class_names": ["a", "b"], "channels": 1, "created": {}}
+        write(tmp_path / "clean", records, metadata=metadata, extra_fields=fields)
+        return ImageSet(tmp_path / "clean")
+
+    return make
+
+
+def same(a: Record, b: Record) -> bool:
+    masks = [record.extra["mask"] for record in (a, b)]
+    return (
+        a.id == b.id
+        and np.array_equal(a.image, b.image)
+        and a.extra["recipe"] == b.extra["recipe"]
+        and (masks[0] is masks[1] is None or np.array_equal(*masks))
+    )
+
+
+def test_one_worker_and_three_give_the_same_rows_in_the_same_order(clean_set: Maker) -> None:
+    clean = clean_set()
+    one, three = (list(corrupted_records(clean, CONFIG, workers)) for workers in (1, 3))
+    assert len(one) == len(three) > 0
+    assert all(same(a, b) for a, b in zip(one, three, strict=True))
+
+
+def test_an_image_is_damaged_the_same_way_whatever_else_is_in_the_set(clean_set: Maker) -> None:
+    wide = replace(CONFIG, evaluate=replace(CONFIG.evaluate, val_per_slice=None))
+    many = {record.id: record for record in corrupted_records(clean_set(40), wide, 1)}
+    few = list(corrupted_records(clean_set(12), wide, 1))
+    common = [record for record in few if record.id in many]
+    assert len(common) > 20 and all(same(record, many[record.id]) for record in common)
+
+
+def test_every_row_is_made_again_from_clean_pixels_and_recipe(
+    clean_set: Maker, tmp_path: Path
+) -> None:
+    clean = clean_set()
+    records = corrupted_records(clean, CONFIG, 1)
+    metadata = set_metadata(clean, CONFIG)
+    count = write(tmp_path / "corrupted", records, metadata=metadata, extra_fields=FIELDS)
+    originals = {row["id"]: image for row, image in clean.images()}
+    for row, image in ImageSet(tmp_path / "corrupted").images():
+        again = replay(originals[row["clean_id"]], json.loads(row["recipe"]))
+        assert np.array_equal(again.image, image)
+        assert (
+            again.mask is None if row["mask"] is None else np.array_equal(again.mask, row["mask"])
+        )
+        count -= 1
+    assert count == 0
+
+
+def test_each_slice_of_val_and_test_holds_the_same_images_as_many_as_asked(
+    clean_set: Maker,
+) -> None:
+    rows = list(corrupted_records(clean_set(), CONFIG, 1))
+    for split, count in (("val", 2), ("test", 4)):
+        slices: dict[tuple[str, int], set[str]] = {}
+        for record in (record for record in rows if record.split == split):
+            key = (record.extra["kind"], record.extra["severity"])
+            slices.setdefault(key, set()).add(record.extra["clean_id"])
+        trained = {(k, s) for k in ("gaussian_noise", "holes") for s in (1, 4)} | {("clean", 0)}
+        unseen = {("jpeg", 1), ("jpeg", 4)} if split == "test" else set()
+        assert set(slices) == trained | unseen
+        assert all(len(ids) == count for ids in slices.values())
+        assert len(set.union(*slices.values())) == count
+
+
+def test_held_out_kinds_and_evaluated_slices_never_stand_in_the_training_split(
+    clean_set: Maker,
+) -> None:
+    rows = [r for r in corrupted_records(clean_set(), CONFIG, 1) if r.split == "train"]
+    assert {record.extra["kind"] for record in rows} == {"mixed", "clean"}
+    assert "jpeg" not in "".join(record.extra["recipe"] for record in rows)
+    assert Counter(record.extra["clean_id"] for record in rows).most_common()[-1][1] == 3
+
+
+def test_rows_follow_the_splits_and_then_the_clean_set(clean_set: Maker) -> None:
+    clean = clean_set()
+    order = {row["id"]: (row["split"], row["position"]) for row, _ in clean.images()}
+    places = [order[record.extra["clean_id"]] for record in corrupted_records(clean, CONFIG, 1)]
+    rank = {"train": 0, "val": 1, "test": 2}
+    assert places == sorted(places, key=lambda place: (rank[place[0]], place[1]))
+
+
+def test_the_clean_slice_is_untouched_and_says_so(clean_set: Maker) -> None:
+    clean = clean_set()
+    originals = {row["id"]: image for row, image in clean.images()}
+    whole = [r for r in corrupted_records(clean, CONFIG, 1) if r.extra["kind"] == "clean"]
+    assert {record.split for record in whole} == {"train", "val", "test"}
+    for record in whole:
+        assert record.extra["recipe"] == "[]" and record.extra["mask"] is None
+        assert np.array_equal(record.image, originals[record.extra["clean_id"]])
+
+
+def test_training_draws_are_those_that_would_be_drawn_on_the_fly(clean_set: Maker) -> None:
+    clean = clean_set()
+    spec = json.loads(json.dumps(set_metadata(clean, CONFIG)))["training"]
+    originals = {row["id"]: image for row, image in clean.images()}
+    stored = [r for r in corrupted_records(clean, CONFIG, 1) if r.split == "train"]
+    for record in stored:
+        clean_id, draw = record.extra["clean_id"], int(record.id.rsplit(".", 1)[1])
+        fresh = draw_training(originals[clean_id], clean_id, spec, CONFIG.seed, draw)
+        assert np.array_equal(fresh.image, record.image)
+
+
+def test_the_shares_of_whole_and_singly_damaged_images_are_as_asked() -> None:
+    image = np.full((16, 16, 1), 90, np.uint8)
+    steps = tuple(replace(step, probability=1.0) for step in STEPS)
+    spec = training_spec(TrainingConfig(0, 0.2, 0.5, steps))
+    sizes = Counter(
+        len(draw_training(image, "an id", spec, 1, draw).recipe) for draw in range(1000)
+    )
+    assert sizes[0] / 1000 == pytest.approx(0.2, abs=0.05)
+    assert sizes[1] / 1000 == pytest.approx(0.5, abs=0.05)
+    assert sizes[2] / 1000 == pytest.approx(0.3, abs=0.05)
+
+
+def test_another_seed_draws_other_damage(clean_set: Maker) -> None:
+    clean = clean_set()
+    a, b = (list(corrupted_records(clean, replace(CONFIG, seed=s), 1)) for s in (3, 4))
+    drawn = [(x, y) for x, y in zip(a, b, strict=True) if x.extra["kind"] == "gaussian_noise"]
+    assert drawn and not any(np.array_equal(x.image, y.image) for x, y in drawn)
+
+
+def test_the_users_own_pairs_pass_through_in_every_split(clean_set: Maker) -> None:
+    clean = clean_set(paired=True)
+    config = replace(CONFIG, training=replace(CONFIG.training, steps=()))
+    damaged = {row["id"]: row["damaged"] for row, _ in clean.images()}
+    rows = [r for r in corrupted_records(clean, config, 1) if r.extra["kind"] == "real"]
+    assert len(rows) == sum(half is not None for half in damaged.values()) == 20
+    assert {record.split for record in rows} == {"train", "test"}
+    assert all(np.array_equal(r.image, damaged[r.extra["clean_id"]]) for r in rows)
+
+
+def test_without_steps_and_without_real_pairs_there_is_nothing_to_train_on(
+    clean_set: Maker,
+) -> None:
+    config = replace(CONFIG, training=replace(CONFIG.training, steps=()))
+    with pytest.raises(ValueError, match="nothing to train on"):
+        next(corrupted_records(clean_set(), config, 1))
+
+
+def test_the_plan_names_as_many_rows_as_are_made(clean_set: Maker) -> None:
+    clean = clean_set()
+    made = list(corrupted_records(clean, CONFIG, 1))
+    assert len(list(planned_rows(clean, CONFIG))) == len(made) == 20 * 3 + 2 * 5 + 4 * 7
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kinds": ("gaussian_noise", "webp")}, "webp, which no step of training.steps draws"),
+        ({"unseen": ("holes",), "kinds": ("gaussian_noise",)}, "holes, which training.steps draw"),
+        ({"kinds": ("rust",)}, "'rust', which is no kind"),
+        ({"severities": (1, 6)}, "give numbers from 1 to 5"),
+        ({"test_per_slice": 0}, "0 images a slice"),
+        ({"unseen": ("gaussian_noise",)}, "names a kind twice"),
+    ],
+)
+def test_an_evaluation_that_makes_no_sense_is_refused(
+    change: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(CONFIG, evaluate=replace(CONFIG.evaluate, **change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"draws": -1}, {"clean_share": 0.9}, {"steps": (replace(STEPS[0], probability=0.0),)}],
+)
+def test_training_that_makes_no_sense_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"training\."):
+        replace(CONFIG.training, **change)
