@@ -1,0 +1,82 @@
+"""Claims about the networks, the discriminators and the padding around them."""
+
+import pytest
+import torch
+
+from remint.networks.catalogue import (
+    DiscriminatorConfig,
+    NetworkConfig,
+    build_discriminator,
+    build_network,
+    count_parameters,
+)
+from remint.networks.padding import pad_to_multiple, run_padded
+
+SMALL = {"width": 8, "encoder": (1, 1), "middle": 1, "stem": 2, "depth": 3}
+
+
+def network(name: str, channels: int = 1) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_network(NetworkConfig(name=name, **SMALL), channels).eval()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["nafnet", "unet", "dncnn", "article"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_network_keeps_the_shape_of_any_image(name: str, channels: int) -> None:
+    net = network(name, channels)
+    x = torch.rand(2, channels, 17, 30) * 2 - 1
+    assert run_padded(net, x, net.multiple).shape == x.shape
+
+
+@pytest.mark.parametrize("name", ["nafnet", "unet"])
+def test_residual_networks_start_near_the_identity(name: str) -> None:
+    x = torch.rand(1, 1, 16, 16) * 2 - 1
+    net = network(name)
+    if name == "nafnet":
+        torch.nn.init.zeros_(net.ending.weight), torch.nn.init.zeros_(net.ending.bias)
+    torch.testing.assert_close(net(x), x)
+
+
+@pytest.mark.parametrize("name", ["nafnet", "unet", "dncnn", "article"])
+def test_every_parameter_of_a_network_receives_a_gradient(name: str) -> None:
+    net = network(name).train()
+    for parameter in net.parameters():
+        parameter.data.add_(0.01)  # NAFNet's residual scales start at zero
+    net(torch.randn(2, 1, 16, 16)).square().mean().backward()
+    silent = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not silent
+
+
+@pytest.mark.parametrize("name", ["article", "patchgan", "unet"])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_discriminators_judge_small_and_odd_images(name: str, conditional: bool) -> None:
+    rival = build_discriminator(DiscriminatorConfig(name, 8, conditional), 1)  # type: ignore[arg-type]
+    features = rival(torch.randn(2, 2 if conditional else 1, 28, 29))
+    assert len(features) >= 3 and features[-1].shape[:2] == (2, 1)
+
+
+def test_the_patchgan_sees_70_pixels() -> None:
+    rival = build_discriminator(DiscriminatorConfig("patchgan", 4, False), 1)
+    image = torch.randn(1, 1, 140, 140, requires_grad=True)
+    logits = rival(image)[-1]
+    logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
+    assert image.grad is not None
+    touched = image.grad[0, 0].nonzero()
+    assert (touched.max(0).values - touched.min(0).values + 1).tolist() == [70, 70]
+
+
+def test_dncnn_has_the_size_that_its_paper_states() -> None:
+    net = build_network(NetworkConfig("dncnn", 64, (), 0, 1, 17), 1)
+    assert 0.55e6 < count_parameters(net) < 0.57e6
+
+
+def test_padding_reflects_and_repeats_where_an_image_is_too_small() -> None:
+    row = torch.arange(3.0).view(1, 1, 1, 3)
+    assert pad_to_multiple(row, 4)[0, 0, 0].tolist() == [0, 1, 2, 2]
+    tall = torch.arange(9.0).view(1, 1, 3, 3)
+    assert pad_to_multiple(tall, 4)[0, 0, 3].tolist() == [3, 4, 5, 4]
+
+
+def test_a_network_of_no_width_is_refused() -> None:
+    with pytest.raises(ValueError, match="width"):
+        NetworkConfig("nafnet", 0, (1,), 1, 1, 3)
