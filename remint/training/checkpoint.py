@@ -1,0 +1,107 @@
+"""Checkpoints: tensors in safetensors, the rest in JSON, whole or absent, never pickled.
+
+errors:
+    CheckpointError   a checkpoint is unreadable, or belongs to another configuration or data
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from remint.atomic import replaced_folder
+
+TENSORS, FACTS = "state.safetensors", "state.json"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint can't be used; the sentence names the difference or the damage."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that a run needs to go on exactly: tensors by name and JSON-able facts."""
+
+    tensors: dict[str, torch.Tensor]
+    facts: dict[str, Any]
+
+
+class CheckpointStore:
+    """A folder of checkpoints named by images seen; the last `keep` stay.
+
+    identity: nested configuration and data fingerprints; a checkpoint made under another identity
+    is refused with the differences named.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any], keep: int) -> None:
+        self.folder = Path(folder)
+        self.identity = json.loads(json.dumps(identity))
+        self.keep = keep
+
+    def save(self, images: int, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint of this many images seen, whole or not at all; drop old ones."""
+        tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
+        facts = {"identity": self.identity, **checkpoint.facts}
+        with replaced_folder(self.folder / f"{images:012d}") as folder:
+            save_file(tensors, folder / TENSORS)
+            (folder / FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True))
+        for old in self._whole()[: -self.keep]:
+            shutil.rmtree(old)
+
+    def _whole(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(p for p in self.folder.iterdir() if p.name.isdigit())
+
+    def latest(self) -> Checkpoint | None:
+        """Return the newest checkpoint, or None where there is none.
+
+        Raises CheckpointError when it is unreadable or of another identity.
+        """
+        found = self._whole()
+        if not found:
+            return None
+        checkpoint = _read(found[-1])
+        self._refuse_another(found[-1], checkpoint.facts.get("identity", {}))
+        return checkpoint
+
+    def _refuse_another(self, path: Path, identity: dict[str, Any]) -> None:
+        changed = differences(identity, self.identity)
+        if changed:
+            raise CheckpointError(
+                f"{path} is of another run: {'; '.join(changed)}. Restore that setting to go on "
+                f"with it, or remove {self.folder.parent} to start afresh"
+            )
+
+
+def _read(path: Path) -> Checkpoint:
+    try:
+        facts = json.loads((path / FACTS).read_text())
+        return Checkpoint(load_file(path / TENSORS), facts)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} can't be read ({error}); remove that folder to go on from the one before"
+        ) from error
+
+
+def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Turn nested mappings into one of dotted names; lists stay values."""
+    if not isinstance(tree, Mapping):
+        return {prefix: tree}
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return one phrase for each setting that differs between two identities."""
+    a, b = flatten(then), flatten(now)
+    names = [name for name in sorted(a.keys() | b.keys()) if a.get(name) != b.get(name)]
+    return [f"{name} was {a.get(name)!r} and is {b.get(name)!r}" for name in names]

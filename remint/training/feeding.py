@@ -1,0 +1,58 @@
+"""Batches by number: the same images in the same order whatever reads them."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from remint.training.distributed import rank, world_size
+
+
+class Numbered(Protocol):
+    """A source that gives the members of a batch by their numbers."""
+
+    def __getitem__(self, counters: np.ndarray) -> tuple[torch.Tensor, ...]:
+        """Return the batch's tensors, [len(counters), ...] each."""
+        ...
+
+
+def fits_memory(need: int, share: float) -> bool:
+    """Say whether `need` bytes are at most that share of the memory that is free."""
+    return need <= share * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class Counters:
+    """Batches of image numbers from `first` on, without end; each process gets its share."""
+
+    def __init__(self, first: int, batch: int) -> None:
+        if batch % world_size():
+            raise ValueError(
+                f"data.batch: found {batch} for {world_size()} processes, needed a multiple"
+            )
+        self.first, self.batch = first, batch
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield int arrays of batch / processes members."""
+        share = self.batch // world_size()
+        start = self.first + rank() * share
+        while True:
+            yield np.arange(start, start + share)
+            start += self.batch
+
+
+def feed(source: Numbered, first: int, batch: int, workers: int) -> Iterator[tuple[Any, ...]]:
+    """Yield this process's share of every batch from image `first` on, without end."""
+    counters = Counters(first, batch)
+    if workers == 0:
+        return (source[numbers] for numbers in counters)
+    loader: Any = DataLoader(
+        source,  # type: ignore[arg-type]
+        batch_size=None,
+        sampler=counters,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return iter(loader)

@@ -1,0 +1,185 @@
+"""The one training loop: a generator of progress that serves every game.
+
+errors:
+    Diverged          see health
+    CheckpointError   see checkpoint
+    Interrupted       somebody asked the run to stop; it was saved first and can be resumed
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Generic
+
+import torch
+
+from remint.training.checkpoint import Checkpoint, CheckpointStore
+from remint.training.distributed import agree_max, average_values, rank
+from remint.training.health import Diverged, HealthConfig, Watch, give_up_sentence
+from remint.training.players import Player, Players
+from remint.training.progress import Clock, Progress, Window
+from remint.training.question import B, LoopConfig, Losses, Question
+from remint.training.schedule import Budget, ema_weight
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its state is saved."""
+
+
+def fit(
+    question: Question[B],
+    players: Players,
+    config: LoopConfig,
+    budget: Budget,
+    store: CheckpointStore,
+    stop_reason: Callable[[], str | None] = lambda: None,
+) -> Iterator[Progress]:
+    """Train until the budget is spent, from the store's newest checkpoint if there is one.
+
+    Yields Progress at every log interval, on a roll-back and at the end; the caller logs, draws
+    and saves. Nothing but the budget, the question and the checkpoint decides the weights: on a
+    CPU a run that was killed and resumed ends bit-identical to one that was not.
+    stop_reason: asked every round; a text makes the run save itself and raise Interrupted.
+    """
+    run = _Run(question, players, Watch(config.health), store)
+    progress = run.resume()
+    if progress is None:
+        progress = Progress()
+        run.save(progress)  # there is always a state to roll back to
+    clock = Clock(progress.minutes, players.device)
+    batches, window = question.batches(progress.images), Window()
+
+    while (share := budget.share(progress.images, progress.minutes)) < 1.0:
+        players.schedule(share, progress.rate_scale)
+        batch = next(batches)
+        values = play_round(question, players, batch, config, share)
+        before, now = progress.images, progress.images + batch.images
+        save_due = _passed(before, now, config.checkpoint_every)
+
+        trouble = run.watch.look(_watched(values)) or (save_due and question.trouble(players))
+        if trouble:
+            progress = run.roll_back(progress, config.health, trouble)
+            clock, window = Clock(progress.minutes, players.device), Window()
+            batches = question.batches(progress.images)
+            yield replace(progress)
+            continue
+
+        players.update_average(ema_weight(batch.images, config.ema_half_life, now))
+        progress.images, progress.minutes = now, clock.minutes()
+        window.add(values)
+
+        stop = clock.agree(stop_reason())
+        if save_due or stop:
+            run.save(progress)
+        if stop:
+            raise Interrupted(f"stopped at image {now:,} and saved: {stop}")
+        if _passed(before, now, config.log_every):
+            progress.losses = window.close()
+            progress.sample_due = _passed(before, now, config.sample_every)
+            yield replace(progress)
+
+    if window.rounds:
+        progress.losses = window.close()
+    run.save(progress)
+    progress.sample_due = progress.finished = True
+    yield replace(progress)
+
+
+def play_round(
+    question: Question[B], players: Players, batch: B, config: LoopConfig, share: float
+) -> dict[str, float]:
+    """Let the discriminator, then the generator, take one step; return the round's figures.
+
+    A side whose gradient is not finite takes no step.
+    """
+    figures: Losses = {}
+    generator, discriminator = players.generator, players.discriminator
+    if discriminator:
+        generator.network.requires_grad_(False)
+        chunks = batch.chunks(config.accumulate)
+        asked = (question.discriminator_losses(players, chunk, share) for chunk in chunks)
+        figures |= _step(discriminator, asked, len(chunks), config.clip, "discriminator")
+        generator.network.requires_grad_(True)
+        discriminator.network.requires_grad_(False)
+    chunks = batch.chunks(config.accumulate)
+    asked = (question.generator_losses(players, chunk, share) for chunk in chunks)
+    figures |= _step(generator, asked, len(chunks), config.clip, "generator")
+    if discriminator:
+        discriminator.network.requires_grad_(True)
+    names = list(figures)
+    values = torch.stack([figures[n].detach().float() for n in names]).tolist()  # CPU-GPU sync
+    return average_values(dict(zip(names, values, strict=True)), players.device)
+
+
+def _step(
+    player: Player, asked: Iterator[Losses], parts: int, clip: float | None, side: str
+) -> Losses:
+    """Sum the gradients of the parts' mean loss and take one optimiser step, if it is finite."""
+    player.optimiser.zero_grad(set_to_none=True)
+    means: Losses = {}
+    for losses in asked:
+        (losses["total"] / parts).backward()
+        for name, loss in losses.items():
+            key = f"{side}_loss" if name == "total" else name
+            means[key] = means.get(key, 0.0) + loss.detach() / parts
+    norm = player.clip_gradients(clip)
+    if torch.isfinite(norm):  # CPU-GPU sync
+        player.optimiser.step()
+    return {**means, f"{side}_gradient_norm": norm}
+
+
+def _watched(values: dict[str, float]) -> dict[str, float]:
+    """Pick what health looks at: the discriminator's figures need only be finite."""
+    renamed = {"generator_gradient_norm": "gradient_norm", "fidelity_loss": "loss_for_health"}
+    return {renamed.get(name, name): value for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class _Run(Generic[B]):
+    """What a checkpoint is made of, and made from."""
+
+    question: Question[B]
+    players: Players
+    watch: Watch
+    store: CheckpointStore
+
+    def resume(self) -> Progress | None:
+        """Take the store's newest checkpoint; None where there is none."""
+        found = self.store.latest()
+        if found is None:
+            return None
+        self.players.load(found.tensors)
+        self.watch.load(found.facts["watch"])
+        self.question.load(found.facts["question"])
+        return Progress(**found.facts["progress"])
+
+    def save(self, progress: Progress) -> None:
+        """Write a checkpoint, in the first process alone."""
+        if rank() != 0:
+            return
+        kept = ("images", "minutes", "rate_scale", "rollbacks")
+        facts = {
+            "progress": {name: getattr(progress, name) for name in kept},
+            "watch": self.watch.state(),
+            "question": self.question.state(),
+        }
+        self.store.save(progress.images, Checkpoint(self.players.tensors(), facts))
+
+    def roll_back(self, seen: Progress, limits: HealthConfig, trouble: str) -> Progress:
+        """Return to the last good checkpoint at a lowered rate, or raise Diverged."""
+        if seen.rollbacks >= limits.rollbacks:
+            raise Diverged(give_up_sentence(trouble, seen.images, seen.rollbacks))
+        good = self.resume()
+        assert good is not None
+        agree_max(0.0, self.players.device)  # nobody still reads what is now replaced
+        good.rollbacks = seen.rollbacks + 1
+        good.rate_scale = seen.rate_scale * limits.rate_factor
+        good.note = (
+            f"at image {seen.images:,} {trouble}: back to image {good.images:,}, "
+            f"rates now {good.rate_scale:.3g} times the schedule's"
+        )
+        self.save(good)
+        return good
+
+
+def _passed(before: int, now: int, interval: int) -> bool:
+    return now // interval > before // interval

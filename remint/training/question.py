@@ -1,0 +1,84 @@
+"""What a game brings to the loop, and how the loop is set."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self, TypeVar
+
+import torch
+
+from remint.training.health import HealthConfig
+from remint.training.players import Players
+
+Losses = dict[str, torch.Tensor]  # scalars; "total" is minimised, the rest is for the record
+
+
+class Batch(Protocol):
+    """One round's images; `images` counts those of all processes together."""
+
+    @property
+    def images(self) -> int:
+        """Images of the round."""
+        ...
+
+    def chunks(self, parts: int) -> list[Self]:
+        """Split into equal parts."""
+        ...
+
+
+B = TypeVar("B", bound=Batch)
+
+
+class Question(Protocol[B]):
+    """What a game asks: restoration and minting differ in nothing else.
+
+    A batch is split by `chunks` for gradient accumulation; losses are means over the chunk.
+    """
+
+    def batches(self, first: int) -> Iterator[B]:
+        """Yield this process's batches from the first image on; the same for every start."""
+        ...
+
+    def discriminator_losses(self, players: Players, chunk: B, share: float) -> Losses:
+        """Return what the discriminator minimises at this share of the budget."""
+        ...
+
+    def generator_losses(self, players: Players, chunk: B, share: float) -> Losses:
+        """Return what the generator minimises at this share of the budget."""
+        ...
+
+    def trouble(self, players: Players) -> str | None:
+        """Say what is wrong before a checkpoint is kept as good; None where all is well."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return what the question itself must remember over a checkpoint, JSON-able."""
+        ...
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        ...
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How the loop runs, whatever the game. All counts are of images seen.
+
+    accumulate: equal parts in which a batch is taken; clip: gradient norm (null: none);
+    ema_half_life: of the averaged generator; log_every, sample_every, checkpoint_every: intervals;
+    keep: checkpoints that stay.
+    """
+
+    accumulate: int
+    clip: float | None
+    ema_half_life: float
+    log_every: int
+    sample_every: int
+    checkpoint_every: int
+    keep: int
+    health: HealthConfig
+
+    def __post_init__(self) -> None:
+        counts = {k: v for k, v in asdict(self).items() if k.endswith("_every")}
+        for name, value in {**counts, "accumulate": self.accumulate, "keep": self.keep}.items():
+            if value < 1:
+                raise ValueError(f"loop.{name}: found {value}, needed 1 or more")

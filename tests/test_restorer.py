@@ -1,0 +1,94 @@
+"""Claims about a trained restorer on disk: what loads, what blends, what is refused."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from remint.arrays import to_tensor, to_uint8
+from remint.networks.catalogue import NetworkConfig, build_network
+from remint.restorer import ADVERSARIAL, FIDELITY, Restorer, save_card, save_weights
+
+NETWORK = NetworkConfig("nafnet", 8, (1,), 1, 2, 3)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    for seed, stage in enumerate((FIDELITY, ADVERSARIAL)):
+        torch.manual_seed(seed)
+        save_weights(tmp_path, stage, build_network(NETWORK, 1))
+    card = {"network": asdict(NETWORK), "channels": 1, "default_interpolation": 0.5}
+    save_card(tmp_path, card)
+    return tmp_path
+
+
+def weight(model: Path, share: float | None) -> torch.Tensor:
+    restorer = Restorer.load(model, interpolation=share, device="cpu")
+    return restorer.network.state_dict()["intro.weight"]
+
+
+def test_the_knob_goes_from_one_stage_to_the_other(model: Path) -> None:
+    middle = (weight(model, 0.0) + weight(model, 1.0)) / 2
+    torch.testing.assert_close(weight(model, 0.5), middle)
+    torch.testing.assert_close(weight(model, None), middle)
+    assert not torch.equal(weight(model, 0.0), weight(model, 1.0))
+
+
+def test_images_of_any_size_come_back_at_their_size(model: Path) -> None:
+    restorer = Restorer.load(model, device="cpu")
+    for size in ((1, 1), (5, 31), (28, 28)):
+        assert restorer(torch.zeros(2, 1, *size)).shape == (2, 1, *size)
+
+
+def test_a_batch_s_company_changes_no_image(model: Path) -> None:
+    restorer = Restorer.load(model, device="cpu")
+    batch = torch.rand(4, 1, 16, 16)
+    torch.testing.assert_close(restorer(batch)[2:3], restorer(batch[2:3]), atol=1e-5, rtol=0)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"found no restorer\.json"):
+        Restorer.load(tmp_path)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_knob_out_of_range_is_refused(model: Path, share: float) -> None:
+    with pytest.raises(ValueError, match=r"needed 0 \(fidelity\) to 1"):
+        Restorer.load(model, interpolation=share)
+
+
+def test_adversarial_weights_that_were_never_trained_are_not_made_up(model: Path) -> None:
+    (model / "adversarial.safetensors").unlink()
+    with pytest.raises(ValueError, match="no adversarial weights"):
+        Restorer.load(model)
+
+
+def test_a_pickle_offered_as_weights_is_never_loaded(model: Path) -> None:
+    torch.save({"x": print}, model / "fidelity.safetensors")
+    with pytest.raises(ValueError, match="can't be read as safetensors"):
+        Restorer.load(model, interpolation=0.0)
+
+
+def test_truncated_weights_are_refused(model: Path) -> None:
+    path = model / "fidelity.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="can't be read"):
+        Restorer.load(model, interpolation=0.0)
+
+
+def test_weights_of_another_network_are_refused(model: Path) -> None:
+    card = json.loads((model / "restorer.json").read_text())
+    card["network"]["width"] = 16
+    (model / "restorer.json").write_text(json.dumps(card))
+    with pytest.raises(ValueError, match="do not fit the network"):
+        Restorer.load(model, interpolation=0.0)
+
+
+def test_pixels_survive_the_way_in_and_out() -> None:
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    tensor = to_tensor(pixels)
+    assert tensor.shape == (1, 3, 16, 16) and tensor.min() == -1 and tensor.max() == 1
+    assert (to_uint8(tensor) == pixels).all()

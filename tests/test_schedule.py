@@ -1,0 +1,69 @@
+"""Claims about budgets, schedules, health and the average."""
+
+import math
+
+import pytest
+
+from remint.training.health import HealthConfig, Watch
+from remint.training.schedule import Budget, cosine, ema_weight
+
+LIMITS = HealthConfig(3.0, 100.0, 0.1, 0.95, 1, 0.5)
+
+
+def watch_of(rounds: int, **values: float) -> str | None:
+    watch = Watch(LIMITS, memory=10)
+    calm = dict.fromkeys(values, 0.5) | {"loss_for_health": 1.0, "colour_drift": 0.0}
+    for _ in range(20):
+        assert watch.look(calm) is None
+    return [watch.look({**calm, **values}) for _ in range(rounds)][-1]
+
+
+def test_a_budget_ends_by_what_runs_out_first() -> None:
+    assert Budget(100, None).share(50, 999) == 0.5
+    assert Budget(100, 10).share(10, 5) == 0.5
+    assert Budget(0, None).share(0, 0) == 1.0
+
+
+def test_a_budget_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="needed at least one"):
+        Budget(None, None)
+
+
+def test_the_cosine_starts_flat_and_ends_at_its_end() -> None:
+    assert (cosine(2.0, 1.0, 0.0), cosine(2.0, 1.0, 0.5), cosine(2.0, 1.0, 1.0)) == (2.0, 1.5, 1.0)
+    assert 2.0 - cosine(2.0, 1.0, 0.01) < 0.001
+
+
+def test_the_average_halves_an_image_s_weight_each_half_life() -> None:
+    weights = [ema_weight(10, 1000, 10**9) for _ in range(100)]
+    assert math.isclose(math.prod(weights), 0.5, rel_tol=1e-9)
+
+
+def test_the_first_average_forgets_fast() -> None:
+    assert ema_weight(10, 1000, 10) < 1e-6 and ema_weight(10, 1000, 0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("loss_for_health", 50.0, "loss rose"),
+        ("gradient_norm", 1e4, "gradient norm"),
+        ("colour_drift", -0.5, "colour drift"),
+        ("discriminator_accuracy", 1.0, "accuracy"),
+    ],
+)
+def test_health_names_what_left_its_limits(name: str, value: float, words: str) -> None:
+    assert words in (watch_of(40, **{name: value}) or "")
+
+
+def test_one_bad_round_is_no_divergence_unless_it_is_not_finite() -> None:
+    assert watch_of(1, loss_for_health=5.0) is None
+    assert "became nan" in (watch_of(1, discriminator_loss=math.nan) or "")
+
+
+def test_a_watch_survives_a_checkpoint() -> None:
+    watch, copy = Watch(LIMITS), Watch(LIMITS)
+    for _ in range(150):
+        watch.look({"loss_for_health": 2.0})
+    copy.load(watch.state())
+    assert copy == watch

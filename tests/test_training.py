@@ -1,0 +1,256 @@
+"""Claims about the one training loop: exact resumption, roll-back, budgets, processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from remint import imageset
+from remint.imageset import ImageSet, Record
+from remint.networks.catalogue import DiscriminatorConfig, NetworkConfig
+from remint.pairs import FIELDS
+from remint.training.checkpoint import CheckpointError
+from remint.training.health import Diverged, HealthConfig
+from remint.training.loop import Interrupted
+from remint.training.pairsource import DataConfig, PairSource, batches
+from remint.training.players import OptimiserConfig
+from remint.training.question import LoopConfig
+from remint.training.restoration import RestorationLossConfig
+from remint.training.restorer_run import Report, StageConfig, TrainRestorerConfig, train_restorer
+from remint.training.schedule import Budget
+
+OPTIMISER = OptimiserConfig(1e-3, 1e-5, (0.9, 0.99), 0.99, 0.0)
+CONFIG = TrainRestorerConfig(
+    seed=3,
+    device="cpu",
+    precision="fp32",
+    compile=False,
+    network=NetworkConfig("nafnet", 8, (1,), 1, 2, 2),
+    discriminator=DiscriminatorConfig("patchgan", 4, True),
+    data=DataConfig(8, None, "none", None, 0, 0.5),
+    loss=RestorationLossConfig("charbonnier", 1.0, "features", 1.0, 0.1, "relativistic", 0.5, 2),
+    fidelity=StageConfig(Budget(64, None), OPTIMISER),
+    adversarial=StageConfig(Budget(64, None), OPTIMISER),
+    loop=LoopConfig(1, 1.0, 50, 16, 1000, 16, 2, HealthConfig(10.0, 1e6, 0.9, 1.0, 1, 0.5)),
+    default_interpolation=0.5,
+    validation_images=0,
+)
+FIDELITY_ONLY = replace(CONFIG, adversarial=None, default_interpolation=0.0)
+SCRIPT = """
+import sys, torch
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_training import CONFIG, sets, train
+from remint.training.distributed import process_group
+torch.set_num_threads(1)
+with process_group():
+    train(CONFIG, Path({data!r}), Path({out!r}))
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)  # sums in one order, here and in the child processes
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_sets(tmp_path / "data")
+    return tmp_path / "data"
+
+
+def write_sets(folder: Path, size: int = 24, fly: bool = False) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (size, size, 1), dtype=np.uint8) for _ in range(20)]
+    clean = [Record(imageset.pixel_id(i), i, "train", f"{n}.png") for n, i in enumerate(images)]
+    imageset.write(folder / "clean", clean, metadata={"class_names": [], "channels": 1})
+    meta = {
+        "class_names": [],
+        "channels": 1,
+        "seed": 0,
+        "clean_fingerprint": ImageSet(folder / "clean").fingerprint,
+        "training": {"draws": 1, "steps": []},
+    }
+    extra = {"kind": "mixed", "severity": 0, "recipe": "[]", "mask": None}
+    damaged = [
+        Record(f"{r.id}.mixed", r.image // 2, "train", r.source, extra={"clean_id": r.id, **extra})
+        for r in clean
+    ]
+    imageset.write(folder / "corrupted", damaged, metadata=meta, extra_fields=FIELDS)
+
+
+def sets(folder: Path) -> tuple[ImageSet, ImageSet]:
+    return ImageSet(folder / "clean"), ImageSet(folder / "corrupted")
+
+
+def train(config: TrainRestorerConfig, data: Path, out: Path, stop=lambda: None) -> list[Report]:
+    return list(train_restorer(config, *sets(data), out, stop))
+
+
+def last_state(stage: Path) -> dict[str, torch.Tensor]:
+    newest = max(p for p in stage.iterdir() if p.name.isdigit())
+    return load_file(newest / "state.safetensors")
+
+
+def assert_close(one: Path, other: Path) -> None:
+    a, b = last_state(one), last_state(other)
+    names = [name for name in a if name.startswith("generator.")]
+    assert names and all(torch.allclose(a[name], b[name], atol=1e-4) for name in names)
+
+
+def child(data: Path, out: Path, *launcher: str) -> subprocess.Popen:
+    tests = str(Path(__file__).parent)
+    code = SCRIPT.format(tests=tests, data=str(data), out=str(out))
+    script = out.parent / f"{out.name}.py"
+    script.write_text(code)
+    return subprocess.Popen([sys.executable, *launcher, str(script)], env=environment())
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+
+
+def test_training_learns(data: Path, tmp_path: Path) -> None:
+    fast = replace(OPTIMISER, rate=1e-2)
+    config = replace(FIDELITY_ONLY, fidelity=StageConfig(Budget(800, None), fast))
+    reports = train(config, data, tmp_path / "run")
+    losses = [report.progress.losses["fidelity_loss"] for report in reports]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.2])
+def test_a_killed_run_ends_bit_identical(data: Path, tmp_path: Path, delay: float) -> None:
+    train(CONFIG, data, tmp_path / "whole")
+    process = child(data, tmp_path / "killed")
+    while not list((tmp_path / "killed").glob("*/0*16")) and process.poll() is None:
+        time.sleep(0.005)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    train(CONFIG, data, tmp_path / "killed")
+    whole, killed = (last_state(tmp_path / name / "adversarial") for name in ("whole", "killed"))
+    assert whole.keys() == killed.keys() and all(torch.equal(whole[n], killed[n]) for n in whole)
+
+
+def test_a_run_that_is_asked_to_stop_saves_itself_first(data: Path, tmp_path: Path) -> None:
+    rounds = iter(range(100))
+    with pytest.raises(Interrupted, match="image 32 and saved"):
+        train(CONFIG, data, tmp_path / "run", lambda: "enough" if next(rounds) == 3 else None)
+    assert (tmp_path / "run/fidelity/000000000032/state.json").exists()
+
+
+def test_another_configuration_is_refused_and_named(data: Path, tmp_path: Path) -> None:
+    train(CONFIG, data, tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"train_restorer.seed was 3 and is 4"):
+        train(replace(CONFIG, seed=4), data, tmp_path / "run")
+
+
+def test_other_data_is_refused_and_named(data: Path, tmp_path: Path) -> None:
+    train(CONFIG, data, tmp_path / "run")
+    write_sets(tmp_path / "other", size=32)
+    with pytest.raises(CheckpointError, match=r"data.clean was"):
+        train(CONFIG, tmp_path / "other", tmp_path / "run")
+
+
+def test_operational_settings_may_change(data: Path, tmp_path: Path) -> None:
+    train(CONFIG, data, tmp_path / "run")
+    other = replace(CONFIG, loop=replace(CONFIG.loop, log_every=8, keep=5))
+    assert train(other, data, tmp_path / "run")[-1].progress.finished
+
+
+def test_a_truncated_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
+    train(CONFIG, data, tmp_path / "run")
+    path = tmp_path / "run/fidelity/000000000064/state.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="can't be read"):
+        train(CONFIG, data, tmp_path / "run")
+
+
+def test_only_the_last_checkpoints_stay(data: Path, tmp_path: Path) -> None:
+    train(CONFIG, data, tmp_path / "run")
+    assert [int(p.name) for p in sorted((tmp_path / "run/fidelity").iterdir())] == [48, 64]
+
+
+def test_divergence_goes_back_once_then_stops_with_a_sentence(data: Path, tmp_path: Path) -> None:
+    wild = replace(OPTIMISER, rate=1e18, rate_end=1e18)
+    config = replace(CONFIG, fidelity=StageConfig(Budget(64, None), wild))
+    notes = []
+    with pytest.raises(Diverged, match=r"diverged at image .*lower the rate"):
+        for report in train_restorer(config, *sets(data), tmp_path / "run"):
+            notes.append(report.progress.note)
+    assert [n for n in notes if n and "back to image 0" in n and "0.5 times" in n]
+    state = last_state(tmp_path / "run/fidelity")
+    assert all(torch.isfinite(t).all() for t in state.values() if t.is_floating_point())
+
+
+def test_parts_of_a_batch_add_up_to_the_whole(data: Path, tmp_path: Path) -> None:
+    parts = replace(CONFIG, loop=replace(CONFIG.loop, accumulate=4))
+    train(CONFIG, data, tmp_path / "one")
+    train(parts, data, tmp_path / "four")
+    assert_close(tmp_path / "one/fidelity", tmp_path / "four/fidelity")
+
+
+def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
+    """Within 1e-4: sums are taken in another order, and the optimiser magnifies that a little."""
+    train(CONFIG, data, tmp_path / "one")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    assert child(data, tmp_path / "two", *launcher).wait() == 0
+    assert_close(tmp_path / "one/adversarial", tmp_path / "two/adversarial")
+
+
+def test_a_budget_of_minutes_ends_a_run(data: Path, tmp_path: Path) -> None:
+    short = StageConfig(Budget(None, 0.02), OPTIMISER)
+    config = replace(FIDELITY_ONLY, fidelity=short)
+    last = train(config, data, tmp_path / "run")[-1].progress
+    assert last.finished and 0.02 <= last.minutes < 0.2
+
+
+@pytest.mark.parametrize("memory_share", [0.0, 0.5])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_way_of_reading_changes_no_pixel(data: Path, memory_share: float, workers: int) -> None:
+    config = DataConfig(8, 9, "dihedral", None, workers, memory_share)
+    plain = PairSource(*sets(data), replace(config, workers=0, memory_share=0.5), 0)
+    source = PairSource(*sets(data), config, 0)
+    for k, got in zip((40, 48, 56), batches(source, 40), strict=False):
+        damaged, clean = plain[np.arange(k, k + 8)]
+        assert torch.equal(got.damaged, damaged) and torch.equal(got.clean, clean)
+
+
+def test_crops_of_a_pair_show_the_same_place(data: Path) -> None:
+    source = PairSource(*sets(data), DataConfig(8, 9, "dihedral", None, 0, 0.5), 0)
+    damaged, clean = source[np.arange(8)]
+    pixels = ((clean + 1) * 127.5).round()
+    torch.testing.assert_close(((damaged + 1) * 127.5).round(), (pixels / 2).floor())
+
+
+def test_an_epoch_shows_every_image_once(data: Path) -> None:
+    source = PairSource(*sets(data), DataConfig(20, None, "none", None, 0, 0.5), 0)
+    first, second = source[np.arange(20)][1], source[np.arange(20, 40)][1]
+    assert len(torch.unique(first.flatten(1), dim=0)) == 20
+    assert not torch.equal(first, second)
+
+
+def test_unclipped_noise_has_its_sigma_and_leaves_the_range(data: Path) -> None:
+    source = PairSource(*sets(data), DataConfig(20, None, "none", 50.0, 0, 0.5), 0)
+    damaged, clean = source[np.arange(20)]
+    assert abs((damaged - clean).std().item() * 127.5 - 50) < 2
+    assert damaged.max() > 1 and damaged.min() < -1
+
+
+def test_a_corrupted_set_of_other_images_is_refused(data: Path, tmp_path: Path) -> None:
+    write_sets(tmp_path / "other", size=32)
+    with pytest.raises(ValueError, match="run the corrupt stage again"):
+        PairSource(ImageSet(tmp_path / "other/clean"), sets(data)[1], CONFIG.data, 0)
+
+
+def test_a_patch_larger_than_an_image_is_refused(data: Path) -> None:
+    with pytest.raises(ValueError, match=r"patch.*24 px"):
+        PairSource(*sets(data), replace(CONFIG.data, patch=48), 0)
