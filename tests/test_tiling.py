@@ -1,0 +1,93 @@
+"""Claims about restoring whole images in tiles."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from remint.tiling import restore_batch, restore_image
+
+
+class Blur:
+    """A local network: looks 2 px around each pixel."""
+
+    def __init__(self, channels: int = 3) -> None:
+        self.channels = channels
+        self.largest = 0
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        assert batch.shape[1] == self.channels
+        self.largest = max(self.largest, batch[0].numel())
+        padded = F.pad(batch, (2, 2, 2, 2), mode="reflect")
+        return F.avg_pool2d(padded, 5, 1)
+
+
+class Negative:
+    channels = 3
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        return -batch
+
+
+class TileMean:
+    """The opposite of local: answers each tile with its mean, so that seams would show."""
+
+    channels = 1
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        return batch.mean(dim=(2, 3), keepdim=True).expand_as(batch)
+
+
+def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
+    generator = np.random.default_rng(5)
+    return generator.integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("size", [(130, 97), (64, 200), (33, 65), (200, 48), (129, 128), (7, 300)])
+def test_tiled_equals_untiled_for_a_local_network(size: tuple[int, int]) -> None:
+    image = picture(*size)
+    whole = restore_image(Blur(), image, 512, 16)
+    tiled = restore_image(Blur(), image, 48, 16)
+    assert np.abs(whole.astype(int) - tiled).max() <= 1  # float sums in another order
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 2, 5, 31])
+def test_every_pixel_is_covered_whatever_the_overlap(overlap: int) -> None:
+    image = picture(150, 131)
+    assert np.array_equal(restore_image(Negative(), image, 64, overlap), 255 - image)
+
+
+def test_tiles_bound_what_the_network_sees_at_once() -> None:
+    network = Blur()
+    restore_image(network, picture(300, 500), 64, 16)
+    assert network.largest == 3 * 64 * 64
+
+
+def test_seams_of_a_network_that_is_not_local_are_ramps_and_not_steps() -> None:
+    slope = np.tile(np.linspace(0, 255, 256).astype(np.uint8), (64, 1))[:, :, None]
+    blended = restore_image(TileMean(), slope, 64, 24)[0, :, 0].astype(int)
+    cut = restore_image(TileMean(), slope, 64, 0)[0, :, 0].astype(int)
+    assert np.abs(np.diff(blended)).max() <= 6
+    assert np.abs(np.diff(cut)).max() >= 60
+
+
+def test_a_grey_model_takes_colour_channel_by_channel() -> None:
+    image = picture(40, 30)
+    channels = [restore_batch(Blur(1), image[None, :, :, c : c + 1]) for c in range(3)]
+    expected = np.concatenate(channels, axis=3)[0]
+    assert np.array_equal(restore_image(Blur(1), image, 64, 8), expected)
+
+
+def test_a_colour_model_takes_grey_and_gives_grey() -> None:
+    image = picture(40, 30, 1)
+    assert np.array_equal(restore_image(Negative(), image, 64, 8), 255 - image)
+
+
+def test_an_overlap_of_half_a_tile_or_more_is_refused() -> None:
+    with pytest.raises(ValueError, match="below half a tile"):
+        restore_image(Blur(), picture(40, 30), 32, 16)
+
+
+def test_images_with_alpha_are_refused_with_a_sentence() -> None:
+    with pytest.raises(ValueError, match="cannot take images of 4 channels"):
+        restore_image(Blur(), picture(40, 30, 4), 64, 8)
