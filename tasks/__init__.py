@@ -1,0 +1,1 @@
+"""Stages: files in, files out, one module each."""

@@ -1,0 +1,177 @@
+"""Stage evaluate_restorer: how good a restorer is, beside doing nothing and a classical method.
+
+The stage:
+  python -m tasks.evaluate_restorer MODEL CLEAN CORRUPTED REPORT RESTORED
+writes metrics.json, slices.json, slices.csv, per_image.parquet and gallery/ into the folder REPORT
+and the restored test images as an image set into RESTORED.
+
+Figures that compare with published ones, on a folder of clean test images (Set12, BSD68, ...):
+  python -m tasks.evaluate_restorer --protocol gaussian-denoising --images FOLDER --sigma 25 \\
+      MODEL REPORT
+adds noise of seed 0 to every image (neither clipped nor rounded), restores it whole, prints PSNR
+image by image with the mean, and writes REPORT/protocol.json.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from remint import protocol
+from remint.atomic import replaced_folder
+from remint.classical import TunedMethod
+from remint.distances import Sets
+from remint.evaluation import (
+    RESTORED_FIELDS,
+    EvaluateRestorerConfig,
+    Row,
+    Slice,
+    Targets,
+    evaluate,
+    tune_classical,
+)
+from remint.imageset import ImageSet, Record, write
+from remint.metrics.optional import lpips_distance
+from remint.metrics.pixels import PairDistance
+from remint.restorer import Restorer
+from remint.training.device import pick_device
+from tasks import params, stage, tracking
+from tasks.console import progress, say
+from tasks.restorer_report import Measured, write_figures, write_gallery
+
+PATHS = ("MODEL", "CLEAN", "CORRUPTED", "REPORT", "RESTORED")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage, or a protocol; see --help."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    needed = 2 if arguments.protocol else len(PATHS)
+    if len(arguments.paths) != needed:
+        names = "MODEL REPORT" if arguments.protocol else " ".join(PATHS)
+        parser.error(f"found {len(arguments.paths)} paths, needed {needed}: {names}")
+    if arguments.protocol:
+        _run_protocol(parser, arguments)
+    else:
+        config = params.load("evaluate_restorer", EvaluateRestorerConfig, arguments.params)
+        run_stage(config, *arguments.paths)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tasks.evaluate_restorer",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("paths", nargs="+", type=Path, help=" ".join(PATHS) + ", or MODEL REPORT")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--protocol", choices=[protocol.NAME])
+    parser.add_argument("--images", type=Path, help="folder of clean images, for a protocol")
+    parser.add_argument("--sigma", type=float, help="noise in levels of 0..255: 15, 25, 50")
+    parser.add_argument("--interpolation", type=float, help="0 fidelity .. 1 adversarial weights")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    return parser
+
+
+def _run_protocol(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.images is None or arguments.sigma is None:
+        parser.error("--protocol needs --images FOLDER and --sigma LEVELS")
+    model, report = arguments.paths
+    restorer = Restorer.load(model, interpolation=arguments.interpolation, device=arguments.device)
+    figures = []
+    for figure in protocol.gaussian_denoising(restorer, arguments.images, arguments.sigma):
+        say(f"{figure.name:>12}  input {figure.psnr_input:6.2f} dB  output {figure.psnr:6.2f} dB")
+        figures.append(dataclasses.asdict(figure))
+    mean = float(np.mean([figure["psnr"] for figure in figures]))
+    say(f"{'mean':>12}  of {len(figures)} images at sigma {arguments.sigma:g}: {mean:.2f} dB")
+    facts = {"protocol": protocol.NAME, "sigma": arguments.sigma, "psnr": mean, "images": figures}
+    stage.write_json(report / "protocol.json", facts)
+
+
+def run_stage(
+    config: EvaluateRestorerConfig,
+    model: Path,
+    clean_path: Path,
+    corrupted_path: Path,
+    report: Path,
+    restored_path: Path,
+) -> None:
+    """Measure the model on the corrupted set's split; write the report and the restored set."""
+    clean, corrupted = ImageSet(clean_path), ImageSet(corrupted_path)
+    if not (corrupted.frame()["split"] == config.split).any():
+        raise ValueError(f"{corrupted_path} has no pairs in {config.split}; run corrupt with some.")
+    restorer = Restorer.load(model, interpolation=config.interpolation, device=config.device)
+    data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
+    with tracking.stage_run(
+        "evaluate_restorer", config, {**data, "restorer": fingerprint(model)}
+    ) as run:
+        targets = Targets(clean)
+        tuned = tune_classical(corrupted, targets, config)
+        lpips, note = lpips_distance(pick_device(config.device))
+        frame = restore(restorer, corrupted, targets, tuned, config, lpips, restored_path)
+        sets = Sets(clean, corrupted, ImageSet(restored_path), config.split)
+        measured = Measured(frame, tuned, sets, targets, config, [note])
+        with replaced_folder(report) as folder:
+            metrics = write_figures(folder, measured)
+            picture = write_gallery(folder, measured)
+        run.figures(metrics)
+        if picture is not None:
+            run.image("gallery", picture, 0)
+        run.artifact(report / "slices.json")
+    say(sentence(metrics))
+
+
+def restore(
+    restorer: Restorer,
+    corrupted: ImageSet,
+    targets: Targets,
+    tuned: Mapping[Slice, TunedMethod],
+    config: EvaluateRestorerConfig,
+    lpips: PairDistance | None,
+    path: Path,
+) -> pd.DataFrame:
+    """Write the restored set to `path`; return its figures, one row an image, in its order."""
+    rows: list[Row] = []
+    pairs = evaluate(restorer, corrupted, targets, tuned, config, lpips)
+    total = int((corrupted.frame()["split"] == config.split).sum())
+    kept = {k: v for k, v in corrupted.metadata.items() if k in ("class_names", "channels")}
+    metadata = {**kept, "corrupted_fingerprint": corrupted.fingerprint}
+    records = _collecting(progress(pairs, total, "restore and score"), rows)
+    write(path, records, metadata=metadata, extra_fields=RESTORED_FIELDS)
+    return pd.DataFrame(rows)
+
+
+def _collecting(pairs: Iterable[tuple[Record, Row]], rows: list[Row]) -> Iterator[Record]:
+    for record, row in pairs:
+        rows.append(row)
+        yield record
+
+
+def fingerprint(model: Path) -> str:
+    """Return BLAKE2b-128 hex of a model folder's card and weights."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted([*model.glob("*.safetensors"), model / "restorer.json"]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def sentence(metrics: Mapping[str, float]) -> str:
+    """Say the outcome in one line."""
+    parts = [f"{metrics['images']:,.0f} images"]
+    if "psnr" in metrics:
+        parts.append(f"PSNR {metrics['psnr_input']:.2f} -> {metrics['psnr']:.2f} dB")
+    if "psnr_classical" in metrics:
+        parts.append(f"classical {metrics['psnr_classical']:.2f} dB")
+    if "worse_share" in metrics:
+        parts.append(f"{metrics['worse_share']:.1%} made worse")
+    if "clean_psnr_capped40" in metrics:
+        parts.append(f"clean {metrics['clean_psnr_capped40']:.2f} of 40 dB")
+    return ", ".join(parts)
+
+
+if __name__ == "__main__":
+    stage.entry(main)

@@ -1,0 +1,90 @@
+"""One training at a time on a GPU and in a folder, and none that outlives who started it."""
+
+import fcntl
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import psutil
+
+from tasks.console import say
+
+WATCH = "REMINT_WATCH_PID"  # set by whoever starts a stage in a process group of its own
+SECONDS_BETWEEN_LOOKS = 2.0
+
+
+@contextmanager
+def alone(folder: Path, gpu: bool) -> Iterator[None]:
+    """Hold the folder, and this machine's GPU if one is used, until the block ends.
+
+    Raises ValueError when another training writes to the folder; waits for the GPU and says so.
+    The locks are the kernel's: they go with the process, however it ends.
+    """
+    with ExitStack() as held:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not _lock(held.enter_context((folder / "lock").open("w")), wait=False):
+            raise ValueError(
+                f"{folder} is being trained in by another process; wait for it, or stop it"
+            )
+        if gpu:
+            device = os.environ.get("CUDA_VISIBLE_DEVICES", "0").replace("/", "_")
+            path = Path(tempfile.gettempdir()) / f"remint-gpu-{device}.lock"
+            file = held.enter_context(path.open("w"))
+            if not _lock(file, wait=False):
+                say(f"waiting for the GPU: another training holds {path}")
+                _lock(file, wait=True)
+        yield
+
+
+def _lock(file: IO[str], wait: bool) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def stop_reasons() -> Iterator[Callable[[], str | None]]:
+    """Yield a function that tells why to stop, or None: SIGTERM, SIGINT, or a parent that is gone.
+
+    Parents are the ancestors in this process group, and the process named by REMINT_WATCH_PID.
+    """
+    received: list[str] = []
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        received.append(signal.Signals(number).name)
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, receive) for number in numbers]
+    parents = _parents()
+    looked = time.monotonic()
+
+    def reason() -> str | None:
+        nonlocal looked
+        if received:
+            return f"{received[0]} received"
+        if time.monotonic() - looked > SECONDS_BETWEEN_LOOKS:
+            looked = time.monotonic()
+            if not all(parent.is_running() for parent in parents):
+                return "the process that started this training is gone"
+        return None
+
+    try:
+        yield reason
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _parents() -> list[psutil.Process]:
+    group = os.getpgrp()
+    found = [p for p in psutil.Process().parents() if p.pid > 1 and os.getpgid(p.pid) == group]
+    watched = os.environ.get(WATCH)
+    return [*found, psutil.Process(int(watched))] if watched else found

@@ -1,0 +1,77 @@
+"""Stage ingest: a folder, table or named set in, a clean image set and its report out.
+
+python -m tasks.ingest data/embedded data/clean data/reports/ingest
+"""
+
+import argparse
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from remint.census import Census
+from remint.ingesting import IngestConfig, Prepared, ingest
+from remint.items import Source, limited
+from remint.sources import open_source
+from tasks import stage
+from tasks.console import progress, say
+from tasks.params import load
+from tasks.tracking import Run, stage_run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage on the paths given on the command line."""
+    given = _parser().parse_args(argv)
+    config = load("ingest", IngestConfig, given.params)
+    with stage_run("ingest", config) as run:
+        whole = open_source(config.source, given.source, config.table, config.name)
+        source, census = limited(whole, config.limit), Census()
+        with _reported(census, source, given.report, run):
+            ingest(source, config, given.clean, census, _watched(source))
+    say(f"ingest: {_sentence(census)}, in {given.clean}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tasks.ingest", description=__doc__)
+    parser.add_argument("source", type=Path, help="folder of the images or of the table")
+    parser.add_argument("clean", type=Path, help="image set to write")
+    parser.add_argument("report", type=Path, help="folder for counts, statistics and quarantine")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    return parser
+
+
+@contextmanager
+def _reported(census: Census, source: Source, folder: Path, run: Run) -> Iterator[None]:
+    """Write the report however the block ends: a refused set is understood from its quarantine."""
+    try:
+        yield
+    finally:
+        stage.write_json(folder / "metrics.json", census.metrics())
+        stage.write_json(folder / "statistics.json", census.statistics(source.class_names))
+        stage.write_text(folder / "quarantine.csv", _quarantine(census))
+        run.figures(census.metrics())
+        run.artifact(folder, "ingest")
+
+
+def _watched(source: Source) -> Callable[[Iterable[Prepared]], Iterable[Prepared]]:
+    return partial(progress, total=source.count, label="ingest")
+
+
+def _quarantine(census: Census) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("source", "reason"))
+    rows.writerows(census.quarantine)
+    return text.getvalue()
+
+
+def _sentence(census: Census) -> str:
+    counts = census.metrics()
+    words = ("kept", "train", "val", "test", "duplicates", "quarantined")
+    return ", ".join(f"{counts[word]:,} {word}" for word in words)
+
+
+if __name__ == "__main__":
+    stage.entry(main)

@@ -1,0 +1,111 @@
+"""Strict reading of params.yaml: one section, validated against one frozen dataclass."""
+
+import dataclasses
+import difflib
+import json
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+T = TypeVar("T")
+
+
+class ParamsError(ValueError):
+    """params.yaml, or a section of it, is not what the code needs."""
+
+
+def load(section: str, config_class: type[T], path: str | Path = "params.yaml") -> T:
+    """Return `section` of the YAML file at `path` as an instance of a standard frozen dataclass.
+
+    Nothing is converted but lists to tuples and whole numbers to floats. Raises ParamsError with
+    the full key for a key that is unknown (and a guess at what was meant), missing, of a wrong
+    type or out of range.
+    """
+    values = read(path)
+    if section not in values:
+        raise ParamsError(f"{section}: missing section in {path}{_guess(section, values)}")
+    try:
+        text = json.dumps({section: values[section]}, allow_nan=False)
+        checked = _model(section, config_class).model_validate_json(text, strict=True)
+    except (TypeError, ValueError) as error:
+        raise ParamsError(_sentences(error, section, config_class)) from None
+    config: T = getattr(checked, section)
+    return config
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Return the YAML 1.2 mapping at `path` (as DVC reads it: 1e-4 is a number, `no` a string)."""
+    try:
+        values = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path} holds no mapping of sections; each stage needs its own")
+    return values
+
+
+def unknown(key: str, name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """Return the sentence for a key (full: `key`, last part: `name`) that nobody knows."""
+    return f"{key}: unknown key{_guess(name, known)}"
+
+
+def _guess(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    if close:
+        return f", did you mean {close[0]}?"
+    return f"; known here: {', '.join(known)}" if known else ""
+
+
+def _model(section: str, config_class: type) -> type[BaseModel]:
+    """Wrap the dataclass: `extra="forbid"` of the model reaches every dataclass inside it."""
+    fields: dict[str, Any] = {section: (config_class, ...)}
+    return create_model("Params", __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _sentences(error: Exception, section: str, config_class: type) -> str:
+    if not isinstance(error, ValidationError):
+        return f"{section}: {error}; use plain numbers, words, lists and mappings"
+    return "; ".join(_sentence(dict(item), config_class) for item in error.errors())
+
+
+def _sentence(item: dict[str, Any], config_class: type) -> str:
+    location: tuple[str | int, ...] = item["loc"]
+    key = _dotted(location)
+    if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return unknown(key, str(location[-1]), _keys_at(config_class, location[1:-1]))
+    if item["type"] == "missing":
+        return f"{key}: missing key"
+    text = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "value_error":
+        return f"{key}: {text}"
+    text = text.removeprefix("Input ").replace("should be", "must be")
+    return f"{key}: {text}, found {item['input']!r}"
+
+
+def _dotted(location: Sequence[str | int]) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).removeprefix(".")
+
+
+def _keys_at(hint: Any, location: Sequence[str | int]) -> list[str]:
+    """Return the field names of the dataclass that stands at `location` inside `hint`."""
+    for part in location:
+        inner = _dataclass_in(hint)
+        if isinstance(part, str) and inner is not None:
+            hint = get_type_hints(inner).get(part)
+    inner = _dataclass_in(hint)
+    return [] if inner is None else [field.name for field in dataclasses.fields(inner)]
+
+
+def _dataclass_in(hint: Any) -> Any:
+    """Return the dataclass inside Optional, unions and containers, or None."""
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return hint
+    if get_origin(hint) in (tuple, list, dict, Union, types.UnionType, Mapping, Sequence):
+        return next(filter(None, map(_dataclass_in, get_args(hint))), None)
+    return None

@@ -1,0 +1,56 @@
+"""The parent run of a flow: opened when the flow starts, given all stages' figures at its end.
+
+`python -m tasks.parent_run NAME [KEY=VALUE ...]` prints one JSON line with the run's id, waits for
+one JSON line on stdin, {"status": "FINISHED", "figures": {"restorer": "path/metrics.json"}}, and
+ends the run. A skipped stage logs no run of its own, so the figures come from its files. When
+stdin ends without a word, the flow was killed, and so is the run.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks import stage, tracking
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Open the run, wait for the flow's last word, close it."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.parent_run", description=__doc__)
+    parser.add_argument("name", help="name of the run: the flow run's")
+    parser.add_argument("tags", nargs="*", metavar="KEY=VALUE", help="tags of the run")
+    given = parser.parse_args(argv)
+    tags = tracking.provenance("flow", {}) | dict(tag.split("=", 1) for tag in given.tags)
+    run = tracking.open_run(given.name, tags, {})
+    opened = {"run_id": run.id, "uri": tracking.tracking_uri(), "url": run.url}
+    print(json.dumps(opened), flush=True)
+    last = json.loads(sys.stdin.readline() or '{"status": "KILLED", "figures": {}}')
+    run.figures(figures(last["figures"]))
+    run.close(last["status"])
+
+
+def figures(files: Mapping[str, str]) -> dict[str, float]:
+    """Return every number of the JSON files as `group.name`; files: group to path.
+
+    A file that is absent counts as empty: its stage did not come to run.
+    """
+    named: dict[str, float] = {}
+    for group, path in files.items():
+        if Path(path).is_file():
+            named |= numbers(json.loads(Path(path).read_text(encoding="utf-8")), group)
+    return named
+
+
+def numbers(value: Any, name: str) -> dict[str, float]:
+    """Return the numbers inside nested mappings under dotted names."""
+    if isinstance(value, Mapping):
+        pairs = [numbers(inner, f"{name}.{key}") for key, inner in value.items()]
+        return {key: number for pair in pairs for key, number in pair.items()}
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {name: float(value)} if is_number else {}
+
+
+if __name__ == "__main__":
+    stage.entry(main)

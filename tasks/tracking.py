@@ -1,0 +1,261 @@
+"""The one door to MLflow: each executed stage is a run, and a lost server never ends a stage.
+
+`MLFLOW_TRACKING_URI` decides where runs go; without it, `mlflow.db` and `mlruns/` at the root of
+the repository, also when DVC runs the stage in a temporary copy. Who called (a flow's parent run,
+its name) arrives as `MLFLOW_RUN_CONTEXT`, which MLflow reads itself.
+"""
+
+import base64
+import dataclasses
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from tasks.console import say
+from tasks.outbox import Outbox, one_line
+
+# MLflow reads these while it is imported, so they stand before it; what the user set wins.
+os.environ.update(
+    {
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        **os.environ,
+    }
+)
+
+import mlflow
+from mlflow.entities import Metric, Param
+from mlflow.models import ModelSignature, set_model
+from mlflow.pyfunc import PythonModel
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.types import ColSpec, Schema
+
+__all__ = ["PythonModel", "Run", "open_run", "repository_root", "set_model", "stage_run"]
+
+EXPERIMENT = "remint"
+SQLITE = "sqlite:///"
+BATCH = 1000  # metrics in one request; MLflow's limit
+VALUE_LENGTH = 6000  # characters of a parameter's value; MLflow's limit
+CODE = Path(__file__).resolve().parent
+SERVED_NEEDS = ("mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "safetensors")
+SERVED_ALSO = ("scipy", "torch", "tqdm")
+
+
+class Run:
+    """One MLflow run. Every method returns at once or warns; none raises for MLflow's sake."""
+
+    def __init__(self, client: mlflow.MlflowClient | None, run_id: str | None) -> None:
+        """client, run_id: None for a run that takes everything and keeps nothing."""
+        self.id = run_id
+        self._client = client
+        self._outbox = Outbox("MLflow") if client else None
+        self._waiting: list[Metric] = []
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str | None:
+        """The run's page on an MLflow server; None for a store that is no server."""
+        if self._client is None or not tracking_uri().startswith("http"):
+            return None
+        experiment = self._client.get_run(str(self.id)).info.experiment_id
+        return f"{tracking_uri().rstrip('/')}/#/experiments/{experiment}/runs/{self.id}"
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Log figures that change while the stage runs; step: images seen, or whatever counts."""
+        now = int(time.time() * 1000)
+        batch = [Metric(name, float(value), now, step) for name, value in values.items()]
+        with self._lock:
+            alone = not self._waiting
+            self._waiting += batch
+        if alone:  # else a send is already queued and takes these along
+            self._put("a batch of metrics", self._send_metrics)
+
+    def figures(self, values: Mapping[str, float]) -> None:
+        """Log the stage's final figures."""
+        self.metrics(values, step=0)
+
+    def image(self, name: str, image: np.ndarray, step: int) -> None:
+        """Log one uint8 HWC picture of a stepped series."""
+        pixels = np.ascontiguousarray(image)
+        self._put(
+            "an image",
+            lambda client: client.log_image(self.id, pixels, key=name, step=step),
+        )
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Log a file, or a folder with all that is in it, under `folder` of the run."""
+        target = folder or None
+        if Path(path).is_dir():
+            self._put("a folder", lambda c: c.log_artifacts(self.id, str(path), target), wait=True)
+        else:
+            self._put("a file", lambda c: c.log_artifact(self.id, str(path), target), wait=True)
+
+    def restorer(self, folder: Path, example: np.ndarray) -> None:
+        """Log the model folder as a pyfunc model that takes and gives base64 PNG images.
+
+        example: uint8 HWC, kept with the model as its input example.
+        """
+        self._put(
+            "the model", lambda _: _log_restorer(str(self.id), Path(folder), example), wait=True
+        )
+
+    def close(self, status: str) -> None:
+        """End the run as FINISHED, FAILED or KILLED once all is sent."""
+        if self._client is None or self._outbox is None:
+            return
+        self._put("the end of the run", lambda client: client.set_terminated(self.id, status))
+        self._outbox.close()
+
+    def _put(self, what: str, send: Any, wait: bool = False) -> None:
+        if self._outbox is not None:
+            self._outbox.put(what, lambda: send(self._client), wait=wait)
+
+    def _send_metrics(self, client: mlflow.MlflowClient) -> None:
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+        for start in range(0, len(batch), BATCH):
+            client.log_batch(str(self.id), metrics=batch[start : start + BATCH])
+
+
+@contextmanager
+def stage_run(stage: str, config: Any, deps: Mapping[str, str] | None = None) -> Iterator[Run]:
+    """Give the run of one executed stage, with its parameters and provenance as tags.
+
+    config: the stage's frozen dataclass; deps: fingerprint of every data set or model it reads.
+    Processes of a distributed training other than the first get a run that keeps nothing.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        run = Run(None, None)
+    else:
+        run = open_run(stage, provenance(stage, deps or {}), flat(dataclasses.asdict(config)))
+    status = "FAILED"
+    try:
+        yield run
+        status = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        raise
+    finally:
+        run.close(status)
+
+
+def open_run(name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> Run:
+    """Open a run in the experiment; without a server, warn and give one that keeps nothing."""
+    try:
+        client = mlflow.MlflowClient(tracking_uri())
+        experiment = _experiment(client)
+        run_id = client.create_run(experiment, tags=resolve_tags(tags), run_name=name).info.run_id
+        entries = [Param(key, value) for key, value in params.items()]
+        for start in range(0, len(entries), 100):  # MLflow's limit of one request
+            client.log_batch(run_id, params=entries[start : start + 100])
+    except Exception as error:
+        say(f"warning: MLflow has no run of {name}, nothing of it is logged: {one_line(error)}")
+        return Run(None, None)
+    return Run(client, run_id)
+
+
+def _experiment(client: mlflow.MlflowClient) -> str:
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    return client.create_experiment(name, artifact_location=_artifact_home())
+
+
+def tracking_uri() -> str:
+    """Return `MLFLOW_TRACKING_URI`, else SQLite at the repository's root.
+
+    A relative SQLite file counts from that root too, wherever the stage runs.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    if not uri.startswith(SQLITE):
+        return uri
+    return f"{SQLITE}{repository_root() / uri.removeprefix(SQLITE)}"
+
+
+def _artifact_home() -> str | None:
+    """Return where a new experiment keeps files: beside an SQLite store, else MLflow decides.
+
+    MLflow's own default lies in the working folder, which may be DVC's temporary copy.
+    """
+    uri = tracking_uri()
+    if not uri.startswith(SQLITE):
+        return None
+    return (Path(uri.removeprefix(SQLITE)).parent / "mlruns").as_uri()
+
+
+def repository_root(start: Path | None = None) -> Path:
+    """Return the folder that holds dvc.yaml; from inside `.dvc/tmp/exps`, that of the user's copy.
+
+    Experiments run in a copy that DVC deletes afterwards: nothing may be kept there.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if folder.name == "exps" and folder.parent.name == "tmp" and folder.parts[-3] == ".dvc":
+            return folder.parents[2]
+    return next((f for f in (here, *here.parents) if (f / "dvc.yaml").is_file()), here)
+
+
+def provenance(stage: str, deps: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a run: stage, commit, data, and what DVC says of itself."""
+    tags = {"stage": stage, "git.commit": _git("rev-parse", "HEAD")}
+    tags["git.dirty"] = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
+    tags |= {f"data.{name}": fingerprint for name, fingerprint in deps.items()}
+    tags |= {
+        f"dvc.{key.lower()}": os.environ.get(f"DVC_{key}", "")
+        for key in ("STAGE", "EXP_NAME", "EXP_BASELINE_REV")
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested mappings as dotted keys and text, other values as JSON."""
+    pairs: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            pairs |= flat(value, f"{prefix}{key}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            pairs[f"{prefix}{key}"] = text[:VALUE_LENGTH]
+    return pairs
+
+
+def _log_restorer(run_id: str, folder: Path, example: np.ndarray) -> None:
+    ok, png = cv2.imencode(".png", example[..., ::-1] if example.shape[-1] == 3 else example)
+    assert ok
+    column = Schema([ColSpec("string", "image")])
+    mlflow.set_tracking_uri(tracking_uri())
+    with mlflow.start_run(run_id=run_id):
+        mlflow.pyfunc.log_model(
+            name="restorer",
+            python_model=str(CODE / "served_restorer.py"),
+            artifacts={"restorer": str(folder)},
+            code_paths=[str(CODE), str(CODE.parent / "remint")],
+            signature=ModelSignature(inputs=column, outputs=column),
+            input_example=pd.DataFrame({"image": [base64.b64encode(png.tobytes()).decode()]}),
+            pip_requirements=[f"{name}=={version(name)}" for name in SERVED_NEEDS + SERVED_ALSO],
+        )

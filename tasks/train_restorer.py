@@ -1,0 +1,124 @@
+"""Stage train_restorer: clean and corrupted sets in, a restorer out.
+
+Checkpoints and curves of a run that is not finished lie in MODEL/checkpoints; an older model in
+the folder stays whole until the new one replaces it.
+"""
+
+import argparse
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from remint.atomic import replaced_folder
+from remint.imageset import ImageSet
+from remint.restorer import save_card, save_weights
+from remint.training.device import pick_device
+from remint.training.distributed import process_group, rank
+from remint.training.loop import Interrupted
+from remint.training.restorer_run import Report, TrainRestorerConfig, train_restorer
+from remint.training.validation import Validation
+from tasks import guard, params, stage, tracking
+from tasks.console import say
+from tasks.diary import UNFINISHED, Diary
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage; see --help."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.train_restorer", description=__doc__)
+    parser.add_argument("clean", type=Path)
+    parser.add_argument("corrupted", type=Path)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    args = parser.parse_args(argv)
+    config = params.load("train_restorer", TrainRestorerConfig, args.params)
+    clean, corrupted = ImageSet(args.clean), ImageSet(args.corrupted)
+    try:
+        with guard.stop_reasons() as stop_reason, process_group():
+            _run(config, clean, corrupted, args.model, stop_reason)
+    except Interrupted as reason:
+        say(f"train_restorer: {reason}; the same command goes on from there")
+        raise SystemExit(143) from None
+
+
+def _run(
+    config: TrainRestorerConfig,
+    clean: ImageSet,
+    corrupted: ImageSet,
+    model: Path,
+    stop_reason: Callable[[], str | None],
+) -> None:
+    if rank() != 0:
+        for _ in train_restorer(config, clean, corrupted, model / UNFINISHED, stop_reason):
+            pass
+        return
+    data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
+    on_gpu = pick_device(config.device).type == "cuda"
+    with (
+        guard.alone(model / UNFINISHED, on_gpu),
+        tracking.stage_run("train_restorer", config, data) as run,
+        closing(Diary(model / UNFINISHED, run)) as diary,
+    ):
+        notes = Notes(config, clean, corrupted, diary)
+        reports = train_restorer(config, clean, corrupted, model / UNFINISHED, stop_reason)
+        for report in reports:
+            notes.take(report)
+        publish(model, {**notes.card, "images_seen": sum(notes.seen.values())})
+        run.artifact(model / "history.csv")
+        run.restorer(model, clean.at(0)[1])
+
+
+class Notes:
+    """Takes the reports of both stages down in the diary, and keeps their finished weights."""
+
+    def __init__(
+        self, config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet, diary: Diary
+    ) -> None:
+        self.config, self.diary = config, diary
+        sigma, count = config.data.noise_sigma, config.validation_images
+        self.looks = Validation(clean, corrupted, count, sigma, config.seed)
+        self.seen: dict[str, int] = {}
+        self.card: dict[str, Any] = {}
+
+    def take(self, report: Report) -> None:
+        """Take one report down."""
+        progress, name = report.progress, report.stage
+        if progress.note:
+            say(f"{name}: {progress.note}")
+            return
+        earlier = sum(seen for stage, seen in self.seen.items() if stage != name)
+        self.card, step = report.restorer.card, progress.images + earlier
+        values = {**progress.losses, **self.looks.psnr(report.restorer)}
+        if progress.losses:  # a stage that was finished before has nothing new to tell
+            self.diary.row(name, step, progress, values)
+        grid = self.looks.grid(report.restorer) if progress.sample_due else None
+        if grid is not None:
+            self.diary.picture(grid, step)
+        if progress.finished:
+            save_weights(self.diary.folder, name, report.restorer.network)
+            self.seen[name] = progress.images
+        total = getattr(self.config, name).budget.images
+        self.diary.tell(name, progress, total, _figures(values))
+
+
+def _figures(values: dict[str, float]) -> str:
+    shown = {"fidelity_loss": "loss {:.4f}", "val_psnr": "val {:.2f} dB"}
+    return ", ".join(form.format(values[name]) for name, form in shown.items() if name in values)
+
+
+def publish(model: Path, card: dict[str, Any]) -> None:
+    """Put the finished model in place of what lies in the folder, whole or not at all."""
+    unfinished = model / UNFINISHED
+    with replaced_folder(model) as folder:
+        for weights in unfinished.glob("*.safetensors"):
+            shutil.copy2(weights, folder)
+        shutil.copy2(unfinished / "history.csv", folder)
+        shutil.copytree(unfinished / "samples", folder / "samples")
+        save_card(folder, {**card, "torch": torch.__version__})
+
+
+if __name__ == "__main__":
+    stage.entry(main)

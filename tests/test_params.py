@@ -1,0 +1,210 @@
+"""params.yaml is read strictly, and what stages write is whole or absent."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from remint.atomic import replaced_folder
+from remint.evaluation import EvaluateRestorerConfig
+from remint.ingesting import IngestConfig
+from remint.pairs import CorruptConfig
+from remint.training.restorer_run import TrainRestorerConfig
+from tasks import console, params, presets, stage
+from tasks.report import ReportConfig
+
+SECTIONS = {
+    "ingest": IngestConfig,
+    "corrupt": CorruptConfig,
+    "train_restorer": TrainRestorerConfig,
+    "evaluate_restorer": EvaluateRestorerConfig,
+    "report": ReportConfig,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    kind: Literal["blur", "noise"]
+    severity: tuple[float, float]
+    probability: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"probability is {self.probability}, it must lie in 0..1")
+
+
+@dataclass(frozen=True)
+class Config:
+    seed: int
+    sigma: float
+    patch: int | None
+    steps: tuple[Step, ...]
+
+
+GOOD = "corrupt:\n  seed: 1\n  sigma: 1e-4\n  patch: null\n  steps: []\n"
+STEP = "[{kind: blur, severity: [1, 2], probability: 1}]"
+
+
+def load(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return params.load("corrupt", Config, path)
+
+
+def test_a_good_section_becomes_the_dataclass_with_tuples_and_floats(tmp_path: Path) -> None:
+    config = load(tmp_path, GOOD.replace("[]", STEP))
+    assert config == Config(1, 1e-4, None, (Step("blur", (1.0, 2.0), 1.0),))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("sigma:", "sigm:", "corrupt.sigm: unknown key, did you mean sigma?"),
+        ("  seed: 1\n", "", "corrupt.seed: missing key"),
+        ("seed: 1", "seed: 1.5", "corrupt.seed: must be a valid integer"),
+        ("seed: 1", "seed: true", "corrupt.seed: must be a valid integer"),
+        ("sigma: 1e-4", "sigma: '3'", "corrupt.sigma: must be a valid number"),
+        ("sigma: 1e-4", "sigma: .nan", "corrupt: "),
+        ("[]", STEP.replace("blur", "blr"), "corrupt.steps[0].kind: must be 'blur' or 'noise'"),
+        ("[]", STEP.replace("kind", "kid"), "corrupt.steps[0].kid: unknown key, did you mean kind"),
+        ("[]", STEP.replace("y: 1", "y: 2"), "corrupt.steps[0]: probability is 2.0, it must lie"),
+        ("corrupt:", "corupt:", "corrupt: missing section"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_full_key(
+    tmp_path: Path, old: str, new: str, sentence: str
+) -> None:
+    with pytest.raises(params.ParamsError) as error:
+        load(tmp_path, GOOD.replace(old, new))
+    assert sentence in str(error.value)
+
+
+def test_yaml_that_is_none_is_an_error_of_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(params.ParamsError, match="not valid YAML"):
+        load(tmp_path, "corrupt: [1\n")
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_defaults_are_what_each_stage_needs(root: Path, section: str) -> None:
+    config = params.load(section, SECTIONS[section], root / "params.yaml")
+    assert isinstance(config, SECTIONS[section])
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_every_preset_gives_valid_parameters(root: Path, tmp_path: Path, name: str) -> None:
+    path = Path(shutil.copy(root / "params.yaml", tmp_path))
+    assert presets.apply_preset(name, path)
+    for section, config in SECTIONS.items():
+        assert params.load(section, config, path)
+    assert presets.apply_preset(name, path) == []
+
+
+def keys(values: object, at: str = "") -> set[str]:
+    """Return the full keys of all plain values and lists inside nested mappings."""
+    if not isinstance(values, dict):
+        return {at}
+    return {key for name, inner in values.items() for key in keys(inner, f"{at}.{name}")}
+
+
+def covers(told: set[str], key: str) -> bool:
+    """Return whether a preset sets `key`, what holds it (to null), or what it holds."""
+    return any(f"{key}.".startswith(f"{t}.") or t.startswith(f"{key}.") for t in told)
+
+
+def test_a_preset_leaves_nothing_of_the_one_before_it(root: Path) -> None:
+    files = [f for f in (root / "tasks" / "presets").glob("*.yaml") if f.stem != "tiny"]
+    told = {file.stem: keys(params.read(file)) for file in files}
+    for name, found in told.items():
+        left = {key for key in set().union(*told.values()) if not covers(found, key)}
+        assert not left, f"preset {name} must set them too: {sorted(left)}"
+
+
+def test_a_preset_keeps_comments_and_untouched_values(tmp_path: Path, preset: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("a:\n  b: 1  # why one\n  c: [1, 2]\n  d: keep\n")
+    assert presets.apply_preset(preset, path) == ["a.b", "a.c"]
+    assert path.read_text() == "a:\n  b: 2  # why one\n  c: [3]\n  d: keep\n"
+
+
+def test_a_preset_of_another_time_changes_nothing(tmp_path: Path, preset: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("a:\n  bb: 1\n")
+    with pytest.raises(params.ParamsError, match=r"a\.b: unknown key, did you mean bb\?"):
+        presets.apply_preset(preset, path)
+    assert path.read_text() == "a:\n  bb: 1\n"
+
+
+@pytest.fixture
+def preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a preset that sets a.b to 2 and a.c to [3]."""
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "other.yaml").write_text("a: {b: 2, c: [3]}\n")
+    monkeypatch.setattr(presets, "FOLDER", tmp_path / "presets")
+    return "other"
+
+
+def test_an_unknown_preset_is_answered_with_those_that_exist(tmp_path: Path, preset: str) -> None:
+    with pytest.raises(ValueError, match=f"no preset phots; there are {preset}"):
+        presets.apply_preset("phots", tmp_path / "params.yaml")
+
+
+def test_a_folder_is_whole_or_absent(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    with pytest.raises(RuntimeError), replaced_folder(target) as folder:
+        (folder / "half").touch()
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_replaces_the_old_one_as_a_whole(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    for name in ("old", "new"):
+        with replaced_folder(target) as folder:
+            (folder / name).touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["set", "new"]
+
+
+def test_a_killed_runs_leavings_are_swept_away(tmp_path: Path) -> None:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    names = (f".set.{pid}.partial" for pid in (done.pid, os.getppid()))
+    orphan, running = (tmp_path / name for name in names)
+    orphan.mkdir()
+    running.mkdir()
+    with replaced_folder(tmp_path / "set"):
+        pass
+    assert not orphan.exists() and running.exists()
+
+
+def test_json_is_sorted_and_rounded(tmp_path: Path) -> None:
+    stage.write_json(tmp_path / "m.json", {"b": 1 / 3, "a": [1, (2.0,)]})
+    text = (tmp_path / "m.json").read_text()
+    assert text.index('"a"') < text.index('"b"')
+    assert json.loads(text) == {"a": [1, [2.0]], "b": 0.333333}
+
+
+def test_a_figure_that_json_cannot_hold_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"m\.json: psnr: clean is inf"):
+        stage.write_json(tmp_path / "m.json", {"psnr": {"clean": math.inf}})
+
+
+def test_an_error_ends_a_stage_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise ValueError("no images\nin data/raw")
+
+    with pytest.raises(SystemExit) as end:
+        stage.entry(main)
+    assert end.value.code == 1
+    assert capsys.readouterr().err == "error: no images in data/raw\n"
+
+
+def test_progress_in_a_log_is_one_line_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(console.progress([1, 2, 3], label="corrupting")) == [1, 2, 3]
+    assert capsys.readouterr().out == "corrupting: 3 of 3 in 0 s\n"

@@ -1,0 +1,218 @@
+"""Runs reach MLflow, a lost server never ends a stage, and the logged restorer works anywhere."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import mlflow
+import numpy as np
+import pytest
+
+from remint.networks.catalogue import NetworkConfig, build_network
+from remint.restorer import save_card, save_weights
+from tasks import outbox, parent_run, tracking
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float
+
+
+@dataclass(frozen=True)
+class Config:
+    seed: int
+    sides: tuple[int, ...]
+    inner: Inner
+
+
+CONFIG = Config(seed=1, sides=(2, 3), inner=Inner(rate=0.5))
+
+
+@pytest.fixture(scope="module")
+def client() -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(tracking.tracking_uri())
+
+
+def test_a_stage_is_a_run_with_parameters_figures_and_provenance(
+    client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", json.dumps({"mlflow.parentRunId": "abc"}))
+    monkeypatch.setenv("DVC_EXP_NAME", "quick-otter")
+    with tracking.stage_run("corrupt", CONFIG, {"clean": "f00"}) as run:
+        run.figures({"pairs": 12})
+    logged = client.get_run(str(run.id))
+    assert logged.info.status == "FINISHED"
+    assert logged.data.params == {"seed": "1", "sides": "[2, 3]", "inner.rate": "0.5"}
+    assert logged.data.metrics == {"pairs": 12.0}
+    wanted = {"stage": "corrupt", "data.clean": "f00", "dvc.exp_name": "quick-otter"}
+    assert wanted.items() <= logged.data.tags.items()
+    assert logged.data.tags["mlflow.parentRunId"] == "abc"
+
+
+def test_step_metrics_and_pictures_arrive_in_full(client: mlflow.MlflowClient) -> None:
+    with tracking.stage_run("train_restorer", CONFIG) as run:
+        for step in range(2500):
+            run.metrics({"loss": 1.0 / (step + 1)}, step)
+        run.image("samples", np.zeros((8, 8, 1), np.uint8), 5)
+        run.image("samples", np.zeros((8, 8, 3), np.uint8), 6)
+    history = client.get_metric_history(str(run.id), "loss")
+    assert [metric.step for metric in history] == list(range(2500))
+    assert len(client.list_artifacts(str(run.id), "images")) == 4  # each with its thumbnail
+
+
+def test_files_are_logged_before_the_stage_moves_them(
+    client: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    with tracking.stage_run("report", CONFIG) as run:
+        run.artifact(tmp_path / "a.txt", "page")
+        (tmp_path / "a.txt").unlink()
+    assert [file.path for file in client.list_artifacts(str(run.id), "page")] == ["page/a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")]
+)
+def test_a_run_ends_as_its_stage_did(
+    client: mlflow.MlflowClient, error: type[BaseException], status: str
+) -> None:
+    with pytest.raises(error), tracking.stage_run("corrupt", CONFIG) as run:
+        raise error
+    assert client.get_run(str(run.id)).info.status == status
+
+
+def test_a_stage_goes_on_without_a_server(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with tracking.stage_run("corrupt", CONFIG) as run:
+        run.metrics({"loss": 1.0}, 1)
+    assert run.id is None
+    assert "warning: MLflow has no run of corrupt" in capsys.readouterr().out
+
+
+def test_other_processes_of_a_distributed_training_log_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    with tracking.stage_run("train_restorer", CONFIG) as run:
+        run.metrics({"loss": 1.0}, 1)
+    assert run.id is None
+
+
+def test_a_service_that_vanishes_is_told_once_and_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tried = []
+
+    def send() -> None:
+        tried.append(1)
+        raise ConnectionError("nobody\nthere")
+
+    box = outbox.Outbox("MLflow")
+    for _ in range(10):
+        box.put("an image", send)
+    box.close()
+    assert len(tried) == outbox.FAILURES_IN_A_ROW
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == "warning: MLflow did not take an image, work goes on: nobody there"
+    assert last == "warning: MLflow lost 10 x an image"
+
+
+def test_the_outbox_does_not_hold_up_its_caller() -> None:
+    gate, sent = threading.Event(), []
+    box = outbox.Outbox("MLflow")
+    box.put("a batch", gate.wait)
+    box.put("a batch", lambda: sent.append(1))
+    assert not sent
+    gate.set()
+    box.close()
+    assert sent == [1]
+
+
+def test_runs_in_dvcs_temporary_copies_are_kept_at_the_repositorys_root(tmp_path: Path) -> None:
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmp1"
+    (copy / "data").mkdir(parents=True)
+    (tmp_path / "dvc.yaml").touch()
+    (copy / "dvc.yaml").touch()
+    assert tracking.repository_root(copy / "data") == tmp_path.resolve()
+    assert tracking.repository_root(tmp_path) == tmp_path.resolve()
+
+
+def test_a_parent_run_carries_the_figures_of_all_stages(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text('{"psnr": 30, "split": {"val": 5}, "name": "x", "ok": true}')
+    found = parent_run.figures({"restorer": str(tmp_path / "m.json"), "absent": "no.json"})
+    assert found == {"restorer.psnr": 30.0, "restorer.split.val": 5.0}
+
+
+def test_a_parent_run_whose_flow_is_gone_ends_as_killed(client: mlflow.MlflowClient) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.parent_run", "quick-otter", "flow=restoration"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    run = client.get_run(json.loads(done.stdout.splitlines()[-1])["run_id"])
+    assert (run.info.run_name, run.info.status) == ("quick-otter", "KILLED")
+    assert run.data.tags["flow"] == "restoration"
+
+
+@pytest.fixture(scope="module")
+def logged_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URI of a tiny untrained restorer, logged as the stage does it."""
+    folder = tmp_path_factory.mktemp("restorer")
+    network = NetworkConfig(name="dncnn", width=4, encoder=(), middle=0, stem=1, depth=2)
+    save_weights(folder, "fidelity", build_network(network, 1))
+    card = {"network": network.__dict__, "channels": 1, "default_interpolation": 0.0}
+    save_card(folder, card)
+    with tracking.stage_run("train_restorer", CONFIG) as run:
+        run.restorer(folder, np.full((28, 28, 1), 100, np.uint8))
+    client = mlflow.MlflowClient(tracking.tracking_uri())
+    found = client.search_logged_models(
+        [client.get_run(str(run.id)).info.experiment_id],
+        filter_string=f"source_run_id = '{run.id}'",
+    )
+    return str(found[0].model_uri)
+
+
+AWAY = """
+import sys
+sys.meta_path = [f for f in sys.meta_path if "editable" not in repr(f)]
+sys.path = [p for p in sys.path if p not in ("", sys.argv[3])]
+import mlflow, pandas as pd
+model = mlflow.pyfunc.load_model(sys.argv[1])
+out = model.predict(pd.DataFrame({"image": [sys.argv[2]]}))
+import remint, tasks
+for package in (remint, tasks):
+    assert not package.__file__.startswith(sys.argv[3]), package.__file__
+assert model.metadata.signature and model.input_example is not None
+print(out["image"][0])
+"""
+
+
+def test_the_logged_restorer_runs_without_the_checkout(
+    logged_model: str, root: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    _, png = cv2.imencode(".png", rng.integers(0, 256, (40, 30, 3), np.uint8))
+    text = base64.b64encode(png.tobytes()).decode()
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", AWAY, logged_model, text, str(root)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    restored = base64.b64decode(done.stdout.split()[-1])
+    image = cv2.imdecode(np.frombuffer(restored, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image.shape == (40, 30, 3)

@@ -1,0 +1,123 @@
+"""Claims about the stage train_restorer, its guard and its diary."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from ruamel.yaml import YAML
+
+from remint import imageset
+from remint.imageset import ImageSet, Record
+from remint.pairs import FIELDS
+from remint.restorer import Restorer
+from tasks import guard, presets, train_restorer
+
+
+@pytest.fixture
+def folder(tmp_path: Path, root: Path) -> Path:
+    """Hold a clean and a corrupted set, and params.yaml of the tiny preset."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (28, 28, 1), dtype=np.uint8) for _ in range(24)]
+    splits = ["train"] * 16 + ["val"] * 8
+    clean = [
+        Record(imageset.pixel_id(image), image, split, str(n))
+        for n, (image, split) in enumerate(zip(images, splits, strict=True))
+    ]
+    imageset.write(tmp_path / "clean", clean, metadata={"class_names": [], "channels": 1})
+    meta = {
+        "class_names": [],
+        "channels": 1,
+        "seed": 0,
+        "clean_fingerprint": ImageSet(tmp_path / "clean").fingerprint,
+        "training": {"draws": 1, "steps": []},
+    }
+    extra = {"kind": "mixed", "severity": 0, "recipe": "[]", "mask": None}
+    damaged = [
+        Record(f"{r.id}.d", r.image // 2, r.split, "", extra={"clean_id": r.id, **extra})
+        for r in clean
+    ]
+    imageset.write(tmp_path / "corrupted", damaged, metadata=meta, extra_fields=FIELDS)
+    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
+    presets.apply_preset("tiny", tmp_path / "params.yaml")
+    return tmp_path
+
+
+def change(folder: Path, **values: object) -> None:
+    yaml = YAML()
+    document = yaml.load((folder / "params.yaml").read_text())
+    document["train_restorer"].update(values)
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(document, file)
+
+
+def arguments(folder: Path) -> list[str]:
+    paths = [str(folder / name) for name in ("clean", "corrupted", "model")]
+    return [*paths, "--params", str(folder / "params.yaml")]
+
+
+def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(folder: Path) -> None:
+    train_restorer.main(arguments(folder))
+    names = {path.name for path in (folder / "model").iterdir()}
+    assert names == {
+        "adversarial.safetensors",
+        "fidelity.safetensors",
+        "history.csv",
+        "restorer.json",
+        "samples",
+    }
+    history = pd.read_csv(folder / "model/history.csv")
+    assert history["images"].is_monotonic_increasing
+    assert list(history["stage"].unique()) == ["fidelity", "adversarial"]
+    assert Restorer.load(folder / "model").card["images_seen"] == 1920
+
+
+def test_a_terminated_stage_says_so_and_goes_on_to_the_same_weights(folder: Path) -> None:
+    change(folder, validation_images=0)
+    train_restorer.main(arguments(folder))
+    whole = (folder / "model/adversarial.safetensors").read_bytes()
+    (folder / "model").rename(folder / "undisturbed")
+    command = [sys.executable, "-m", "tasks.train_restorer", *arguments(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while not list(folder.glob("model/checkpoints/fidelity/*")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate()
+    assert process.returncode == 143 and "and saved: SIGTERM received" in said
+    assert not (folder / "model/restorer.json").exists()
+    train_restorer.main(arguments(folder))
+    assert (folder / "model/adversarial.safetensors").read_bytes() == whole
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
+    with (
+        guard.alone(tmp_path, gpu=False),
+        pytest.raises(ValueError, match="trained in by another process"),
+        guard.alone(tmp_path, gpu=False),
+    ):
+        pass
+
+
+def test_a_training_ends_when_the_process_that_it_watches_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sleeper = subprocess.Popen(["sleep", "60"])
+    monkeypatch.setenv(guard.WATCH, str(sleeper.pid))
+    monkeypatch.setattr(guard, "SECONDS_BETWEEN_LOOKS", 0.0)
+    with guard.stop_reasons() as reason:
+        assert reason() is None
+        sleeper.kill()
+        sleeper.wait()
+        assert reason() == "the process that started this training is gone"
+
+
+def test_parents_in_the_same_group_are_watched() -> None:
+    found = [process.pid for process in guard._parents()]
+    group = os.getpgrp()
+    assert all(psutil.pid_exists(pid) and os.getpgid(pid) == group for pid in found)
