@@ -1,0 +1,186 @@
+"""Stage report: the reports and the model in, one self-contained page out.
+
+python -m tasks.report data/reports/ingest data/reports/restorer data/models/restorer PAGE
+takes any number of folders, or folders of such folders, and shows whatever reports it finds.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks import params, report_data, report_restorer, stage, tracking
+from tasks.console import say
+from tasks.report_inputs import Inputs, read_inputs
+from tasks.report_provenance import Provenance, collect
+from tasks.report_verdict import Verdict, verdict
+from tasks.report_words import FILTERS
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """The report section of params.yaml.
+
+    slider: fixed random images with a slider. gallery: images a group. picture_pixels: longer
+    sides are scaled down to it. curve_points: drawn of each curve. quarantine_rows: files listed.
+    """
+
+    title: str
+    slider: int
+    gallery: int
+    picture_pixels: int
+    curve_points: int
+    quarantine_rows: int
+
+    def __post_init__(self) -> None:
+        least = {"slider": 0, "gallery": 0, "picture_pixels": 16, "curve_points": 2}
+        for name, smallest in {**least, "quarantine_rows": 0}.items():
+            if getattr(self, name) < smallest:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {smallest} or more")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its anchor and title, the template that draws it, and what that needs."""
+
+    anchor: str
+    title: str
+    template: str
+    data: dict[str, Any]
+
+
+Builder = Callable[[Inputs, Provenance, ReportConfig], list[Section]]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage on the paths given on the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tasks.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    parser.add_argument("page", type=Path, metavar="PAGE", help="the HTML file to write")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    given = parser.parse_args(argv)
+    config = params.load("report", ReportConfig, given.params)
+    with tracking.stage_run("report", config) as run:
+        text = render(read_inputs(given.folders), collect(Path(), given.params), config)
+        stage.write_text(given.page, text)
+        run.artifact(given.page)
+    say(f"report: {given.page}, {len(text.encode()) / 2**20:.1f} MiB")
+
+
+def render(inputs: Inputs, provenance: Provenance, config: ReportConfig) -> str:
+    """Return the page: verdicts first, then the sections of whatever reports there are."""
+    sections = [part for build in BUILDERS for part in build(inputs, provenance, config)]
+    return (
+        environment()
+        .get_template("page.html")
+        .render(title=config.title, verdicts=verdicts(inputs), sections=sections)
+    )
+
+
+def verdicts(inputs: Inputs) -> list[Verdict]:
+    """Return the verdict of each half of Remint that was evaluated."""
+    if inputs.restorer is None:
+        return []
+    return [verdict(inputs.restorer.metrics, inputs.restorer.slices)]
+
+
+def environment() -> Environment:
+    """Return the templates' environment: everything escaped, nothing undefined passes."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= FILTERS
+    return made
+
+
+def restorer_sections(
+    inputs: Inputs, provenance: Provenance, config: ReportConfig
+) -> list[Section]:
+    """Return sliders, slices and galleries of the restorer's evaluation."""
+    report = inputs.restorer
+    if report is None:
+        return []
+    pictures = report_restorer.galleries(
+        report, config.gallery, config.slider, config.picture_pixels
+    )
+    trained = report_restorer.trained_kinds(provenance.values)
+    table = {
+        "kinds": report_restorer.kinds(report.slices, trained),
+        "strengths": report_restorer.strengths(report.slices),
+        "extras": report_restorer.extra_columns(report.slices),
+        "pooled": report_restorer.distances(report.metrics),
+    }
+    found = [
+        Section("before-after", "Before and after", "sliders.html", pictures),
+        Section("slices", "Every kind and strength of damage", "slices.html", table),
+        Section("galleries", "Best, ordinary, worst", "galleries.html", pictures),
+    ]
+    wanted = {"before-after": pictures["sliders"], "galleries": pictures["groups"]}
+    return [section for section in found if wanted.get(section.anchor, True)]
+
+
+def training_sections(
+    inputs: Inputs, provenance: Provenance, config: ReportConfig
+) -> list[Section]:
+    """Return the learning curves of the restorer."""
+    model = inputs.restorer_model
+    if model is None:
+        return []
+    data = {
+        **report_restorer.curves(model, config.curve_points),
+        "samples": report_restorer.samples(model, config.picture_pixels),
+        "card": model.card,
+    }
+    return [Section("training", "How it was trained", "training.html", data)]
+
+
+def data_sections(inputs: Inputs, provenance: Provenance, config: ReportConfig) -> list[Section]:
+    """Return the data section."""
+    if inputs.ingest is None:
+        return []
+    data = report_data.data_section(inputs.ingest, config.quarantine_rows)
+    return [Section("data", "The data", "data.html", data)]
+
+
+def notes_sections(inputs: Inputs, provenance: Provenance, config: ReportConfig) -> list[Section]:
+    """Return what the restorer's figures mean and what they are not."""
+    report = inputs.restorer
+    if report is None:
+        return []
+    data = {"notes": report.notes, "extractor": report.extractor}
+    return [Section("notes", "What the figures mean, and what not", "notes.html", data)]
+
+
+def provenance_sections(
+    inputs: Inputs, provenance: Provenance, config: ReportConfig
+) -> list[Section]:
+    """Return commit, hashes, parameters and versions."""
+    model = inputs.restorer_model
+    data = {"provenance": provenance, "card": model.card if model else {}}
+    return [Section("provenance", "Where this comes from", "provenance.html", data)]
+
+
+# The order of the page. A further half of Remint adds its builders here.
+BUILDERS: tuple[Builder, ...] = (
+    restorer_sections,
+    training_sections,
+    data_sections,
+    notes_sections,
+    provenance_sections,
+)
+
+if __name__ == "__main__":
+    stage.entry(main)

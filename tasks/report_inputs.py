@@ -1,0 +1,134 @@
+"""What the report page is made from: the folders that stages wrote, read as they are.
+
+A folder says by what it holds which stage wrote it, so that any may be absent and none is named
+twice: slices.json makes a restorer's evaluation, quarantine.csv an ingest, restorer.json a model.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """Counts, statistics, and the quarantine list as (source, reason)."""
+
+    metrics: dict[str, Any]
+    statistics: dict[str, Any]
+    quarantine: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class RestorerReport:
+    """Figures of the evaluation; pictures are read when they are placed.
+
+    slices: one mapping a row, figures that are not valid absent. gallery: facts and file names
+    relative to `pictures`.
+    """
+
+    metrics: dict[str, float]
+    slices: list[dict[str, Any]]
+    notes: list[str]
+    extractor: str
+    gallery: list[dict[str, Any]]
+    pictures: Path
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A trained restorer: its card, its curves (None where there are none), its sample grids."""
+
+    card: dict[str, Any]
+    history: pd.DataFrame | None
+    samples: list[Path]
+
+
+@dataclass
+class Inputs:
+    """Whatever exists of the reports and models."""
+
+    ingest: IngestReport | None = None
+    restorer: RestorerReport | None = None
+    restorer_model: ModelFolder | None = None
+    folders: list[Path] = field(default_factory=list)
+
+
+def read_inputs(folders: Iterable[Path]) -> Inputs:
+    """Read every known report in `folders` or directly below them.
+
+    Raises ValueError where there is none, one comes twice, or one can't be read.
+    """
+    asked = list(folders)
+    inputs = Inputs()
+    for folder in _candidates(asked):
+        for name, (sign, read) in READERS.items():
+            if (folder / sign).is_file():
+                if getattr(inputs, name) is not None:
+                    raise ValueError(f"{folder}: a second {name} report; give the page one of each")
+                setattr(inputs, name, read(folder))
+                inputs.folders.append(folder)
+    if not inputs.folders:
+        names = ", ".join(map(str, asked))
+        raise ValueError(f"no reports in {names}; run the stages that write them (dvc repro)")
+    return inputs
+
+
+def _candidates(folders: Iterable[Path]) -> list[Path]:
+    """Return each folder, or those right below it where it holds no report itself."""
+    signs = [sign for sign, _ in READERS.values()]
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        own = any((folder / sign).is_file() for sign in signs)
+        found += [folder] if own else sorted(path for path in folder.iterdir() if path.is_dir())
+    return list(dict.fromkeys(found))
+
+
+def _read_ingest(folder: Path) -> IngestReport:
+    quarantine = pd.read_csv(folder / "quarantine.csv", dtype=str, keep_default_na=False)
+    return IngestReport(
+        _json(folder / "metrics.json"),
+        _json(folder / "statistics.json"),
+        list(zip(quarantine["source"], quarantine["reason"], strict=True)),
+    )
+
+
+def _read_restorer(folder: Path) -> RestorerReport:
+    found = _json(folder / "slices.json")
+    gallery = folder / "gallery.json"
+    return RestorerReport(
+        _json(folder / "metrics.json"),
+        list(found["slices"]),
+        list(found.get("notes", [])),
+        str(found.get("extractor", "")),
+        _json(gallery) if gallery.is_file() else [],
+        folder / "gallery",
+    )
+
+
+def _read_model(folder: Path) -> ModelFolder:
+    history = folder / "history.csv"
+    return ModelFolder(
+        _json(folder / "restorer.json"),
+        pd.read_csv(history) if history.is_file() else None,
+        sorted((folder / "samples").glob("*.png")),
+    )
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not readable JSON ({error}); run its stage again") from None
+
+
+READERS = {
+    "ingest": ("quarantine.csv", _read_ingest),
+    "restorer": ("slices.json", _read_restorer),
+    "restorer_model": ("restorer.json", _read_model),
+}
