@@ -1,0 +1,171 @@
+"""`remint restore`: one's own photographs, files or whole folders, mended and marked."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from remint import provenance
+from remint.atomic import replaced_file
+from remint.restorer import Restorer
+from remint.tiling import check_tiles, restore_image
+from tasks import photo, photo_writing
+from tasks.console import progress, say
+
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif"),
+    *(".tif", ".tiff", ".bmp", ".dib", ".gif", ".jp2", ".j2k", ".jpx", ".tga"),
+    *(".pbm", ".pgm", ".ppm", ".pnm"),
+)
+LISTED = 5
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """How `remint restore` works; the fields are its options.
+
+    model: a model folder. interpolation: 0 true to the pixels .. 1 adversarial, None the model's
+    own. tile, overlap: px. quality: 1..100 of lossy formats. mark: IPTC term of the outputs.
+    max_pixels: larger images are refused.
+    """
+
+    model: Path
+    interpolation: float | None
+    device: str
+    tile: int
+    overlap: int
+    quality: int
+    mark: provenance.Term
+    max_pixels: int
+    force: bool
+
+    def __post_init__(self) -> None:
+        check_tiles(self.tile, self.overlap)
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"--quality is {self.quality}; give 1 to 100")
+        if self.max_pixels < 1:
+            raise ValueError(f"--max-pixels is {self.max_pixels}; give 1 or more")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photograph: where it is, where it goes, and how a sentence calls it."""
+
+    source: Path
+    target: Path
+    name: str
+
+
+def restore(source: Path, out: Path, options: RestoreOptions) -> int:
+    """Restore `source` (a file, or a folder with all below it) into `out`; return failures.
+
+    A bad file is listed and skipped. Raises ValueError when nothing can be done at all.
+    """
+    jobs, others = plan(source, out)
+    restorer = Restorer.load(
+        options.model, interpolation=options.interpolation, device=options.device
+    )
+    sources = {job.source.resolve() for job in jobs}
+    failures: list[str] = []
+    notes: Counter[str] = Counter()
+    for job in progress(jobs, label="restore"):
+        try:
+            notes.update(_restore_one(job, restorer, options, sources))
+        except (ValueError, OSError, MemoryError) as error:
+            failures.append(f"{job.name}: {_sentence(error)}")
+    _tell(len(jobs) - len(failures), out, notes, others)
+    for failure in failures:
+        print(f"not restored: {failure}", file=sys.stderr)
+    return len(failures)
+
+
+def plan(source: Path, out: Path) -> tuple[list[Job], list[str]]:
+    """Return the jobs and the names of files in the folder that are left out as no images.
+
+    Raises ValueError where `source` is absent or without images, or `out` lies inside it.
+    """
+    if source.is_dir():
+        return _plan_folder(source, out)
+    if not source.exists():
+        raise ValueError(f"{source} does not exist; give an image or a folder of images")
+    if out.is_dir() or out.suffix.lower() not in SUFFIXES:
+        out = out / source.name
+    return [Job(source, out, source.name)], []
+
+
+def _plan_folder(source: Path, out: Path) -> tuple[list[Job], list[str]]:
+    if out.resolve().is_relative_to(source.resolve()):
+        raise ValueError(
+            f"{out} lies inside {source}, so the next run would restore its own output; "
+            "choose a folder outside"
+        )
+    if out.is_file():
+        raise ValueError(f"{out} is a file; give a folder, since {source} is one")
+    found = [path.relative_to(source) for path in walk(source)]
+    images = [path for path in found if path.suffix.lower() in SUFFIXES]
+    if not images:
+        raise ValueError(f"{source} holds no images; known endings: {' '.join(SUFFIXES)}")
+    others = [str(path) for path in found if path.suffix.lower() not in SUFFIXES]
+    return [Job(source / path, out / path, str(path)) for path in images], others
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield the files below `folder`, sorted, hidden ones left out.
+
+    Links to folders are followed, each real folder once: a loop ends where it closes.
+    """
+    seen = {folder.resolve()}
+    for here, folders, files in os.walk(folder, followlinks=True):
+        fresh = []
+        for name in sorted(folders):
+            real = (Path(here) / name).resolve()
+            if not name.startswith(".") and real not in seen:
+                seen.add(real)
+                fresh.append(name)
+        folders[:] = fresh
+        yield from (Path(here) / name for name in sorted(files) if not name.startswith("."))
+
+
+def _restore_one(
+    job: Job, restorer: Restorer, options: RestoreOptions, sources: set[Path]
+) -> tuple[str, ...]:
+    if job.target.resolve() in sources:
+        raise ValueError(f"{job.target} is one of the originals, which are never overwritten")
+    if os.path.lexists(job.target) and not options.force:
+        raise ValueError(f"{job.target} exists already; --force overwrites")
+    found = photo.load(job.source, options.max_pixels)
+    pixels = restore_image(restorer, found.pixels, options.tile, options.overlap)
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_file(job.target) as partial:
+        return photo_writing.save(
+            found,
+            pixels,
+            partial,
+            file_format=_format(job, found),
+            term=options.mark,
+            quality=options.quality,
+        )
+
+
+def _format(job: Job, found: photo.Photo) -> str:
+    """Return the original's format, or the one asked for by another ending of the target."""
+    if job.source.suffix.lower() == job.target.suffix.lower():
+        return found.file_format
+    return Image.registered_extensions()[job.target.suffix.lower()]
+
+
+def _sentence(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _tell(done: int, out: Path, notes: Counter[str], others: list[str]) -> None:
+    say(f"restored {done:,} image{'s' if done != 1 else ''} into {out}")
+    for note, count in sorted(notes.items()):
+        say(f"note: {note} ({count:,} image{'s' if count != 1 else ''})")
+    if others:
+        more = f" and {len(others) - LISTED:,} more" if len(others) > LISTED else ""
+        say(f"note: left out as no images: {', '.join(others[:LISTED])}{more}")
