@@ -1,0 +1,64 @@
+# The few things one does here; each sets up the project's own environment first.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test flow ui preset setup clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+STAMP := $(VENV)/set-up
+FLOW ?= restoration
+PORT ?= 5000
+REPORT := data/reports/index.html
+
+# Nothing phones home, from here or from what runs below.
+export DO_NOT_TRACK ?= true
+export DVC_NO_ANALYTICS ?= true
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
+	@echo
+	@echo "presets: $(basename $(notdir $(wildcard tasks/presets/*.yaml)))"
+
+run: $(STAMP) ## do what has changed since the last run, from images to the report
+	@before="$$(cksum dvc.lock 2>/dev/null || true)"; \
+	dvc repro; \
+	if [ "$$before" = "$$(cksum dvc.lock)" ]; then echo "Nothing had changed, nothing was run."; fi; \
+	echo "The report: $(CURDIR)/$(REPORT)"
+
+test: $(STAMP) ## lint, types and tests
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest
+
+flow: $(STAMP) ## the same as run, inside a Prefect flow (FLOW=restoration or pipeline)
+	@python -m flows.pipeline $(FLOW)
+
+ui: $(STAMP) ## compare runs in MLflow's pages, on this machine only (PORT=5000)
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --port $(PORT) \
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+preset: $(STAMP) ## put a preset's values into params.yaml (NAME=photos)
+	@python -m tasks.presets "$(NAME)"
+
+setup: $(STAMP) ## the environment alone
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "error: the lock file is for Python 3.11; name one with make PYTHON=..." >&2; exit 1; }
+	@echo "Setting up $(VENV) from requirements.lock: some minutes the first time"
+	@[ -x $(VENV)/bin/python ] || $(PYTHON) -m venv $(VENV)
+	@python -m pip install -qq --no-deps -r requirements.lock
+	@python -m pip install -qq --no-deps --no-build-isolation -e .
+	@python -m pip check
+	@touch $@
+
+clean: ## remove tools' caches and the stages' outputs; the environment, MLflow and DVC's cache stay
+	@rm -rf build ./*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find remint tasks flows tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf data/clean data/corrupted data/restored data/models/restorer $(REPORT)

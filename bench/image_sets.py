@@ -1,0 +1,124 @@
+"""Time and peak memory of ingest and corrupt as a set grows, on Fashion-MNIST.
+
+    python -m bench.image_sets [--counts 1000 10000 60000] [--workers 2]
+
+Each measurement is a process of its own. Seconds are those of the work, imports not counted; memory
+is the largest sum over the process and its workers of their proportional set size (shared pages
+counted once), read from /proc every 50 ms (Linux only). `added` is that sum less what stood there
+when imports were done: it should not grow with the set. corrupt stores one training draw an image
+and the evaluation slices of params.yaml. The IDX files are read from ../shared/data/fashion-mnist,
+or from $REMINT_BENCH_DATA/fashion-mnist.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from remint import imageset
+from remint.census import Census
+from remint.ingesting import IngestConfig, ingest
+from remint.items import limited
+from remint.pairs import FIELDS, CorruptConfig, corrupted_records, set_metadata
+from remint.sources import open_source
+from tasks.params import load
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("REMINT_BENCH_DATA", ROOT.parent / "shared" / "data"))
+STEPS = ("ingest", "corrupt")
+SECONDS_BETWEEN_LOOKS = 0.05
+MIB = 2**20
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure every step at every count, or be the measured process when --step is given."""
+    given = _parser().parse_args(argv)
+    if given.step:
+        print(json.dumps(_work(given.step, given.counts[0], given.workers, given.folder)))
+        return
+    if not (DATA / "fashion-mnist").is_dir():
+        sys.exit(f"error: there is no {DATA / 'fashion-mnist'}; set REMINT_BENCH_DATA")
+    print("step      images      rows   seconds  ms/row  peak MiB  added MiB", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for count in given.counts:
+            for step in STEPS:
+                print(_measured(step, count, given.workers, Path(folder) / str(count)), flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.image_sets", description=__doc__)
+    parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 10_000, 60_000])
+    parser.add_argument("--workers", type=int, default=2, help="processes, 0 for one a core")
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    return parser
+
+
+def _work(step: str, count: int, workers: int, folder: Path) -> dict[str, float]:
+    print("ready", flush=True)
+    start = time.monotonic()
+    if step == "ingest":
+        rows = _ingest(count, workers, folder / "clean")
+    else:
+        rows = _corrupt(workers, folder / "clean", folder / "corrupted")
+    return {"rows": rows, "seconds": time.monotonic() - start}
+
+
+def _ingest(count: int, workers: int, clean: Path) -> int:
+    base = load("ingest", IngestConfig, ROOT / "params.yaml")
+    config = replace(base, source="torchvision", name="FashionMNIST", size=28, workers=workers)
+    source = open_source("torchvision", DATA / "fashion-mnist", config.table, config.name)
+    return ingest(limited(source, count), config, clean, Census())
+
+
+def _corrupt(workers: int, clean: Path, corrupted: Path) -> int:
+    base = load("corrupt", CorruptConfig, ROOT / "params.yaml")
+    config = replace(base, training=replace(base.training, draws=1))
+    source = imageset.ImageSet(clean)
+    records = corrupted_records(source, config, workers)
+    metadata = set_metadata(source, config)
+    return imageset.write(corrupted, records, metadata=metadata, extra_fields=FIELDS)
+
+
+def _measured(step: str, count: int, workers: int, folder: Path) -> str:
+    command = [sys.executable, "-m", "bench.image_sets", "--step", step, "--folder", str(folder)]
+    command += ["--counts", str(count), "--workers", str(workers)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # "ready": imports are done
+        base = peak = _memory(process.pid)
+        while process.poll() is None:
+            peak = max(peak, _memory(process.pid))
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        told = process.stdout.read()
+    if process.returncode:
+        sys.exit(f"error: {step} of {count} images ended with status {process.returncode}")
+    result = json.loads(told)
+    rows, seconds = int(result["rows"]), result["seconds"]
+    return (
+        f"{step:8} {count:7,} {rows:9,} {seconds:9.1f} {1000 * seconds / rows:7.2f} "
+        f"{peak / MIB:9.0f} {(peak - base) / MIB:10.0f}"
+    )
+
+
+def _memory(pid: int) -> int:
+    """Return the proportional set size of a process and all its descendants, in bytes."""
+    total = 0
+    with suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += 1024 * int(line.split()[1])
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            total += sum(_memory(int(child)) for child in (thread / "children").read_text().split())
+    return total
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The flows: `restoration` up to the restorer's report, `pipeline` all that dvc.yaml holds.
+
+`python -m flows.pipeline restoration` runs one here and now, with the server of the active
+Prefect profile or, where none is set, with a temporary one.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, settings, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.sync import concurrency
+from prefect.runtime import flow_run
+
+from flows import experiment, graph, stages
+from flows.parent import Parent, parent_run
+
+RESTORATION = ("evaluate_restorer", "report")
+GPU_STAGES = "train_"  # stages whose name begins so queue for the limit "gpu", where it exists
+REPORT = "data/reports/index.html"
+# For the temporary server on a small machine; what the user or the profile sets wins.
+DEFAULTS: dict[Any, Any] = {
+    settings.PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 120,
+    settings.PREFECT_SERVER_ANALYTICS_ENABLED: False,
+}
+
+
+def worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
+    """Return whether a failure may pass: a killed stage resumes, an error would only repeat."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, stages.StageError) and error.killed
+
+
+# Called in the flow's main thread, where a cancel reaches it; DVC alone decides what is cached.
+@task(
+    task_run_name="{name}",
+    cache_policy=NO_CACHE,
+    retries=1,
+    retry_delay_seconds=10,
+    retry_condition_fn=worth_a_retry,
+)
+def run_stage(name: str, context: dict[str, str]) -> stages.Outcome:
+    """Bring one stage up to date."""
+    with _turn(name):
+        return stages.run(name, context, get_run_logger().info, Path.cwd())
+
+
+@contextmanager
+def _turn(name: str) -> Iterator[None]:
+    """Wait for the GPU's turn; the lease is short, so that a lost holder frees it in a minute."""
+    if not name.startswith(GPU_STAGES):
+        yield
+        return
+    with concurrency("gpu", lease_duration=60):
+        yield
+
+
+@flow(name="restoration")
+def restoration() -> None:
+    """Ingest, corrupt, train and evaluate the restorer, write the report."""
+    walk(RESTORATION)
+
+
+@flow(name="pipeline")
+def pipeline() -> None:
+    """Bring every stage of dvc.yaml up to date."""
+    walk(None)
+
+
+def walk(goals: Sequence[str] | None) -> None:
+    """Run the goals and all that they read from, and publish what came out, in a flow run.
+
+    goals: stages, None for all. What depends on a failed stage is left out, the rest still runs;
+    then the first error is raised again.
+    """
+    log, name, root = get_run_logger(), str(flow_run.get_name()), Path.cwd()
+    tags = {"flow": str(flow_run.get_flow_name()), "flow_run": name}
+    with parent_run(name, tags, log.info, root) as parent:
+        order = graph.read(root) if goals is None else graph.with_ancestors(graph.read(root), goals)
+        outcomes, failures = run_all(order, parent.context(tags))
+        done = [stage for stage in order if stage.name in outcomes]
+        parent.figures = {Path(file).parent.name: file for s in done for file in s.metrics}
+        saved = _save(name, order) if any(o.ran for o in outcomes.values()) else None
+        publish(outcomes, parent, saved)
+        if failures:
+            raise failures[0]
+
+
+def run_all(
+    order: Sequence[graph.Stage], context: dict[str, str]
+) -> tuple[dict[str, stages.Outcome], list[Exception]]:
+    """Run each stage whose parents did not fail; return outcomes by name, and the failures."""
+    outcomes: dict[str, stages.Outcome] = {}
+    failures: list[Exception] = []
+    stopped: set[str] = set()
+    for stage in order:
+        if stopped & set(stage.parents):
+            stopped.add(stage.name)
+            get_run_logger().warning("stage %s is left out: what it reads failed", stage.name)
+            continue
+        try:
+            outcomes[stage.name] = run_stage(stage.name, context)
+        except stages.StageError as error:
+            failures.append(error)
+            stopped.add(stage.name)
+    return outcomes, failures
+
+
+def _save(name: str, order: Sequence[graph.Stage]) -> str | None:
+    """Save the run as a DVC experiment; where that can't be had, say why and go on."""
+    files = ["dvc.lock", *(file for stage in order for file in stage.kept)]
+    try:
+        experiment.save(Path.cwd(), name, files)
+    except experiment.NotSavedError as error:
+        get_run_logger().warning("not saved as a DVC experiment: %s", error)
+        return None
+    return name
+
+
+def publish(outcomes: dict[str, stages.Outcome], parent: Parent, saved: str | None) -> None:
+    """Show the figures, the stages and where the run stands as artifacts of the flow run."""
+    create_table_artifact(figure_rows(parent.figures), key="figures", description="All figures")
+    rows = [
+        {"stage": o.stage, "outcome": "ran" if o.ran else "cached", "seconds": round(o.seconds, 1)}
+        for o in outcomes.values()
+    ]
+    create_table_artifact(rows, key="stages", description="What ran and what was cached")
+    told = where(parent.opened, saved)
+    create_markdown_artifact(told, key="run", description="Where it stands")
+    get_run_logger().info("where it stands:\n%s", told)
+
+
+def figure_rows(files: dict[str, str]) -> list[dict[str, Any]]:
+    """Return one row a figure of the JSON files that exist; files: group to path."""
+    return [
+        {"group": group, "figure": name, "value": value}
+        for group, file in files.items()
+        if Path(file).is_file()
+        for name, value in json.loads(Path(file).read_text(encoding="utf-8")).items()
+        if isinstance(value, int | float)
+    ]
+
+
+def where(opened: dict[str, Any], saved: str | None) -> str:
+    """Return Markdown that says where the MLflow run, the DVC experiment and the report are."""
+    url, run_id = opened.get("url"), opened.get("run_id")
+    shown = f"[{run_id}]({url})" if url else f"`{run_id}` in `{opened.get('uri')}`, see `make ui`"
+    return "\n".join(
+        [
+            f"- MLflow run: {shown if run_id else 'none, MLflow was not to be had'}",
+            f"- DVC experiment: {f'`{saved}`, see `dvc exp show`' if saved else 'none'}",
+            f"- report: `{REPORT}`",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one flow now; exit 1 with the failed stage's last lines if it fails."""
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
+    parser.add_argument("flow", choices=("restoration", "pipeline"))
+    chosen = {"restoration": restoration, "pipeline": pipeline}[parser.parse_args(argv).flow]
+    os.environ.update({name: os.environ.get(name, value) for name, value in stages.QUIET.items()})
+    # Ended from outside, the flow ends its stage and its runs before it goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with settings.temporary_settings(set_defaults=DEFAULTS):
+            chosen()
+    except stages.StageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

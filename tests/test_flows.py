@@ -1,0 +1,274 @@
+"""Flows run what DVC's graph says, stop what a failure stops, and leave nothing behind."""
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.testing.utilities import prefect_test_harness
+
+from flows import experiment, graph, pipeline, stages
+from flows.parent import parent_run
+
+DVC_YAML = """
+stages:
+  report:
+    cmd: cat data/reports/restorer/metrics.json model > page
+    deps: [data/reports/restorer/metrics.json, model]
+    outs: [page]
+  train_restorer:
+    cmd: echo training && python -c "print(open('in').read())" > model
+    deps: [in]
+    outs: [model]
+  evaluate_restorer:
+    cmd: mkdir -p data/reports/restorer && echo '{"psnr":30.5}' > data/reports/restorer/metrics.json
+    deps: [model]
+    metrics: [{data/reports/restorer/metrics.json: {cache: false}}]
+  apart:
+    cmd: echo apart > apart
+    outs: [apart]
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def repo(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of four quick stages, as working folder."""
+    folder = tmp_path / "repo"
+    (folder / ".dvc").mkdir(parents=True)
+    shutil.copy(root / ".dvc" / "config", folder / ".dvc")
+    shutil.copy(root / ".dvc" / ".gitignore", folder / ".dvc")
+    (folder / ".dvcignore").touch()
+    (folder / "dvc.yaml").write_text(DVC_YAML)
+    (folder / "in").write_text("1")
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "first")
+    monkeypatch.chdir(folder)
+    # flows start `python -m tasks.parent_run`, which is found beside the stages elsewhere
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def names(found: list[graph.Stage]) -> list[str]:
+    return [stage.name for stage in found]
+
+
+def test_the_order_is_dvcs_own(repo: Path) -> None:
+    found = graph.read(repo)
+    assert names(found) == ["train_restorer", "evaluate_restorer", "report", "apart"]
+    by_name = {stage.name: stage for stage in found}
+    assert by_name["report"].parents == ("evaluate_restorer", "train_restorer")
+    assert by_name["evaluate_restorer"].metrics == ("data/reports/restorer/metrics.json",)
+    assert by_name["evaluate_restorer"].kept == ("data/reports/restorer/metrics.json",)
+
+
+def test_a_goal_takes_all_that_it_reads_from_and_no_more(repo: Path) -> None:
+    found = graph.with_ancestors(graph.read(repo), ["evaluate_restorer"])
+    assert names(found) == ["train_restorer", "evaluate_restorer"]
+    with pytest.raises(ValueError, match="no stage evaluate"):
+        graph.with_ancestors(found, ["evaluate"])
+
+
+def test_the_projects_own_graph_holds_what_the_flows_name(root: Path) -> None:
+    found = graph.with_ancestors(graph.read(root), pipeline.RESTORATION)
+    assert names(found) == ["ingest", "corrupt", "train_restorer", "evaluate_restorer", "report"]
+
+
+def test_a_stage_runs_once_and_is_cached_after(repo: Path) -> None:
+    lines: list[str] = []
+    first = stages.run("train_restorer", {}, lines.append, repo)
+    again = stages.run("train_restorer", {}, lambda _: None, repo)
+    assert (first.ran, again.ran) == (True, False)
+    assert "training" in lines and not any("git add" in line for line in lines)
+
+
+def test_a_stage_from_dvcs_run_cache_counts_as_cached(repo: Path) -> None:
+    stages.run("train_restorer", {}, lambda _: None, repo)
+    (repo / "dvc.lock").unlink()
+    assert not stages.run("train_restorer", {}, lambda _: None, repo).ran
+
+
+def test_a_failing_stage_tells_its_last_lines(repo: Path) -> None:
+    (repo / "dvc.yaml").write_text(DVC_YAML.replace("echo training", "echo no memory; false"))
+    with pytest.raises(stages.StageError, match=r"(?s)train_restorer failed.*no memory") as error:
+        stages.run("train_restorer", {}, lambda _: None, repo)
+    assert not error.value.killed
+
+
+def test_a_killed_stage_is_worth_a_retry_an_error_is_not(repo: Path) -> None:
+    text = DVC_YAML.replace("echo training &&", "kill -9 $$ &&")
+    (repo / "dvc.yaml").write_text(text)
+    with pytest.raises(stages.StageError) as error:
+        stages.run("train_restorer", {}, lambda _: None, repo)
+    assert error.value.killed
+
+
+def test_an_interrupted_stage_leaves_no_process(repo: Path) -> None:
+    text = DVC_YAML.replace("echo training", "echo $$ && sleep 300")
+    (repo / "dvc.yaml").write_text(text)
+    pids: list[int] = []
+
+    def stop_when_running(line: str) -> None:
+        if line.isdigit():
+            pids.append(int(line))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stages.run("train_restorer", {}, stop_when_running, repo)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_stages_wait_for_a_neighbours_lock(repo: Path) -> None:
+    text = DVC_YAML.replace("echo apart", "sleep 2 && echo apart")
+    (repo / "dvc.yaml").write_text(text)
+    other = threading.Thread(target=stages.run, args=("apart", {}, lambda _: None, repo))
+    other.start()
+    assert stages.run("train_restorer", {}, lambda _: None, repo).ran
+    other.join()
+    assert (repo / "apart").exists()
+
+
+def test_a_run_is_saved_as_a_dvc_experiment_and_the_users_work_stays(repo: Path) -> None:
+    stages.run("train_restorer", {}, lambda _: None, repo)
+    stages.run("evaluate_restorer", {}, lambda _: None, repo)
+    (repo / "in").write_text("2")
+    (repo / "notes").write_text("mine")
+    git(repo, "add", "notes")
+    before = git(repo, "status", "--porcelain"), git(repo, "branch", "--show-current")
+    commit = experiment.save(
+        repo, "quick-otter", ["dvc.lock", "data/reports/restorer/metrics.json"]
+    )
+    assert (git(repo, "status", "--porcelain"), git(repo, "branch", "--show-current")) == before
+    kept = git(repo, "ls-tree", "-r", "--name-only", commit).split()
+    assert {"dvc.lock", "data/reports/restorer/metrics.json"} <= set(kept)
+    assert git(repo, "show", f"{commit}:in") == "2"
+    shown = subprocess.run([*stages.DVC, "exp", "show", "--csv"], capture_output=True, text=True)
+    row = next(line for line in shown.stdout.splitlines() if line.startswith("quick-otter"))
+    assert "30.5" in row
+
+
+def test_an_experiments_name_is_never_taken_twice(repo: Path) -> None:
+    experiment.save(repo, "quick-otter", [])
+    with pytest.raises(experiment.NotSavedError):
+        experiment.save(repo, "quick-otter", [])
+
+
+def test_a_run_outside_git_is_not_saved_and_says_so(tmp_path: Path) -> None:
+    with pytest.raises(experiment.NotSavedError, match="git rev-parse"):
+        experiment.save(tmp_path, "quick-otter", [])
+
+
+def test_the_parent_run_takes_the_figures_and_ends_with_the_flow(repo: Path, root: Path) -> None:
+    lines: list[str] = []
+    metrics = repo / "metrics.json"
+    metrics.write_text('{"psnr": 30.5}')
+    with parent_run("quick-otter", {"flow": "restoration"}, lines.append, repo) as parent:
+        context = parent.context({"flow_run": "quick-otter"})["MLFLOW_RUN_CONTEXT"]
+        parent.figures = {"restorer": str(metrics)}
+    assert parent.opened["run_id"] in context and not lines
+    script = (
+        "import sys; from tasks import tracking; c = tracking.mlflow.MlflowClient(); "
+        "r = c.get_run(sys.argv[1]); print(r.info.status, r.data.metrics)"
+    )
+    command = [sys.executable, "-c", script, parent.opened["run_id"]]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "FINISHED {'restorer.psnr': 30.5}\n"
+
+
+def test_what_reads_from_a_failed_stage_is_left_out_and_the_rest_runs(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    def run_stage(name: str, context: dict[str, str]) -> stages.Outcome:
+        called.append(name)
+        if name == "evaluate_restorer":
+            raise stages.StageError(name, 255, "ERROR: no weights")
+        return stages.Outcome(name, True, 0.1)
+
+    monkeypatch.setattr(pipeline, "run_stage", run_stage)
+    monkeypatch.setattr(pipeline, "get_run_logger", lambda: logging.getLogger("flow"))
+    outcomes, failures = pipeline.run_all(graph.read(repo), {})
+    assert called == ["train_restorer", "evaluate_restorer", "apart"]
+    assert list(outcomes) == ["train_restorer", "apart"]
+    assert "ERROR: no weights" in str(failures[0])
+
+
+def test_where_a_run_stands_is_said_with_and_without_mlflow() -> None:
+    told = pipeline.where({"run_id": "f00", "uri": "u", "url": "http://h/f00"}, "quick-otter")
+    assert "[f00](http://h/f00)" in told and "`quick-otter`" in told
+    assert "MLflow was not to be had" in pipeline.where({}, None)
+
+
+def test_a_flow_runs_the_stages_and_publishes_what_came_out(server: None, repo: Path) -> None:
+    pipeline.restoration()
+    assert (repo / "page").exists() and not (repo / "apart").exists()
+    with get_client(sync_client=True) as client:
+        found = {artifact.key: artifact.data for artifact in client.read_artifacts()}
+        runs = [run.name for run in client.read_flow_runs()]
+    assert '"psnr", "value": 30.5' in str(found["figures"])
+    assert str(found["stages"]).count('"ran"') == 3
+    assert runs[0] in git(repo, "for-each-ref", "--format=%(refname)", "refs/exps")
+
+
+def test_a_flow_fails_with_the_stages_own_last_lines(server: None, repo: Path) -> None:
+    (repo / "dvc.yaml").write_text(DVC_YAML.replace("echo training", "echo no memory; false"))
+    with pytest.raises(stages.StageError, match="no memory"):
+        pipeline.restoration()
+
+
+def test_a_cancelled_flow_ends_its_stage(repo: Path, server: None) -> None:
+    (repo / "dvc.yaml").write_text(DVC_YAML.replace("echo training", "sleep 301"))
+    flow = subprocess.Popen(
+        [sys.executable, "-m", "flows.pipeline", "restoration"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PREFECT_API_URL": _api_url()},
+    )
+    assert flow.stdout is not None
+    for line in flow.stdout:
+        if "sleep 301" in line:
+            break
+    started = time.monotonic()
+    flow.send_signal(signal.SIGTERM)
+    flow.communicate(timeout=60)
+    assert time.monotonic() - started < 30
+    assert "sleep 301" not in subprocess.run(["ps", "ax"], capture_output=True, text=True).stdout
+
+
+def _api_url() -> str:
+    from prefect.settings import PREFECT_API_URL
+
+    return str(PREFECT_API_URL.value())
+
+
+def test_the_deployment_names_a_flow_that_exists(root: Path) -> None:
+    import yaml
+
+    text = (root / "prefect.yaml").read_text(encoding="utf-8")
+    for deployment in yaml.safe_load(text)["deployments"]:
+        path, name = deployment["entrypoint"].split(":")
+        assert (root / path).samefile(pipeline.__file__)
+        assert name in {"restoration", "pipeline"} and hasattr(pipeline, name)
