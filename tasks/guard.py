@@ -54,12 +54,13 @@ def _lock(file: IO[str], wait: bool) -> bool:
 def stop_reasons() -> Iterator[Callable[[], str | None]]:
     """Yield a function that tells why to stop, or None: SIGTERM, SIGINT, or a parent that is gone.
 
-    Parents are the ancestors in this process group, and the process named by REMINT_WATCH_PID.
+    Parents are the ancestors up to `dvc`, where DVC started this, and the process named by
+    REMINT_WATCH_PID. Shells further up may end: `make run &` outlives its terminal.
     """
-    received: list[str] = []
+    reasons: list[str] = []
 
     def receive(number: int, frame: FrameType | None) -> None:
-        received.append(signal.Signals(number).name)
+        reasons.append(f"{signal.Signals(number).name} received")
 
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = [signal.signal(number, receive) for number in numbers]
@@ -68,13 +69,11 @@ def stop_reasons() -> Iterator[Callable[[], str | None]]:
 
     def reason() -> str | None:
         nonlocal looked
-        if received:
-            return f"{received[0]} received"
         if time.monotonic() - looked > SECONDS_BETWEEN_LOOKS:
             looked = time.monotonic()
-            if not all(parent.is_running() for parent in parents):
-                return "the process that started this training is gone"
-        return None
+            if not all(_lives(parent) for parent in parents):
+                reasons.append("the process that started this training is gone")
+        return reasons[0] if reasons else None
 
     try:
         yield reason
@@ -84,7 +83,21 @@ def stop_reasons() -> Iterator[Callable[[], str | None]]:
 
 
 def _parents() -> list[psutil.Process]:
-    group = os.getpgrp()
-    found = [p for p in psutil.Process().parents() if p.pid > 1 and os.getpgid(p.pid) == group]
+    ancestors = psutil.Process().parents()
+    dvc = next((n for n, process in enumerate(ancestors) if _is_dvc(process)), -1)
     watched = os.environ.get(WATCH)
-    return [*found, psutil.Process(int(watched))] if watched else found
+    return [*ancestors[: dvc + 1], *([psutil.Process(int(watched))] if watched else [])]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    try:
+        return any(Path(word).name == "dvc" for word in process.cmdline()[:3])
+    except psutil.Error:
+        return False

@@ -1,6 +1,5 @@
 """Claims about the stage train_restorer, its guard and its diary."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -117,7 +115,17 @@ def test_a_training_ends_when_the_process_that_it_watches_is_gone(
         assert reason() == "the process that started this training is gone"
 
 
-def test_parents_in_the_same_group_are_watched() -> None:
-    found = [process.pid for process in guard._parents()]
-    group = os.getpgrp()
-    assert all(psutil.pid_exists(pid) and os.getpgid(pid) == group for pid in found)
+def test_a_training_that_dvc_started_ends_with_it_however_it_ends(tmp_path: Path) -> None:
+    code = "import time; from tasks import guard\nwith guard.stop_reasons() as reason:\n"
+    code += " print('up', flush=True)\n while not reason(): time.sleep(0.1)\n print(reason())"
+    dvc = tmp_path / "dvc"
+    dvc.write_text(f"#!/bin/sh\n{sys.executable} -c \"{code}\"\ntrue\n")
+    command = ["/bin/sh", str(dvc)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None and starter.stdout.readline() == "up\n"
+        starter.kill()
+        assert "is gone" in starter.stdout.read()  # ends only when the child has ended
+
+
+def test_shells_above_are_not_watched() -> None:
+    assert guard._parents() == []

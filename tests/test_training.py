@@ -32,6 +32,7 @@ CONFIG = TrainRestorerConfig(
     seed=3,
     device="cpu",
     precision="fp32",
+    threads=1,
     compile=False,
     network=NetworkConfig("nafnet", 8, (1,), 1, 2, 2),
     discriminator=DiscriminatorConfig("patchgan", 4, True),
@@ -45,20 +46,14 @@ CONFIG = TrainRestorerConfig(
 )
 FIDELITY_ONLY = replace(CONFIG, adversarial=None, default_interpolation=0.0)
 SCRIPT = """
-import sys, torch
+import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_training import CONFIG, sets, train
 from remint.training.distributed import process_group
-torch.set_num_threads(1)
 with process_group():
     train(CONFIG, Path({data!r}), Path({out!r}))
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)  # sums in one order, here and in the child processes
 
 
 @pytest.fixture

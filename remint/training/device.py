@@ -10,11 +10,14 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, threads: int | None = None) -> torch.device:
     """Return the device; `auto` is this process's GPU when there is one, else the CPU.
 
-    Raises ValueError when a GPU is asked for and none is found.
+    threads: of this process on the CPU from now on (None: left as they are). Raises ValueError
+    when a GPU is asked for and none is found.
     """
+    if threads is not None:
+        torch.set_num_threads(threads)
     if name not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device: found {name!r}, needed auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():

@@ -45,11 +45,13 @@ class TrainRestorerConfig:
     fidelity: pixel loss alone; adversarial: the whole of `loss`, from the fidelity average (null:
     no such stage); default_interpolation: 0 the fidelity weights, 1 the adversarial ones, used
     unless somebody asks otherwise; validation_images: val pairs looked at during training.
+    threads: of the CPU (null: torch's choice): one number gives one result on every machine.
     """
 
     seed: int
     device: DeviceName
     precision: Precision
+    threads: int | None
     compile: bool
     network: NetworkConfig
     discriminator: DiscriminatorConfig
@@ -95,7 +97,7 @@ def train_restorer(
     Yields a Report at every log interval; the last one of a stage has progress.finished. Raises
     what `fit` raises, and ValueError where sets and settings do not fit together.
     """
-    device = pick_device(config.device)
+    device = pick_device(config.device, config.threads)
     source = PairSource(clean, corrupted, config.data, config.seed)
     channels = int(clean.metadata["channels"])
     identity = run_identity(config, clean, corrupted)
