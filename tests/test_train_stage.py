@@ -119,7 +119,7 @@ def test_a_training_that_dvc_started_ends_with_it_however_it_ends(tmp_path: Path
     code = "import time; from tasks import guard\nwith guard.stop_reasons() as reason:\n"
     code += " print('up', flush=True)\n while not reason(): time.sleep(0.1)\n print(reason())"
     dvc = tmp_path / "dvc"
-    dvc.write_text(f"#!/bin/sh\n{sys.executable} -c \"{code}\"\ntrue\n")
+    dvc.write_text(f'#!/bin/sh\n{sys.executable} -c "{code}"\ntrue\n')
     command = ["/bin/sh", str(dvc)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None and starter.stdout.readline() == "up\n"
