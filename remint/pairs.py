@@ -127,7 +127,13 @@ def corrupted_records(clean: ImageSet, config: CorruptConfig, workers: int = 1) 
     Memory holds a few chunks of rows. Raises ValueError when there is nothing to train on, or when
     the halves of a real pair differ in shape.
     """
-    if not config.training.steps and "damaged" not in clean.schema.names:
+    paired = "damaged" in clean.schema.names
+    if paired and config.training.steps and config.training.draws == 0:
+        raise ValueError(
+            "training.draws is 0 and the set holds real pairs: they are stored, not drawn; set "
+            "draws to 1 or more to mix drawn damage in, or steps to [] for the real pairs alone."
+        )
+    if not config.training.steps and not paired:
         raise ValueError(
             "training.steps is empty and the clean set holds no real pairs, so there is nothing to "
             "train on; add steps, or ingest pairs."

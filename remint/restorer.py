@@ -70,14 +70,14 @@ class Restorer:
         """
         folder = Path(folder)
         card = read_card(folder)
-        share = card["default_interpolation"] if interpolation is None else interpolation
-        network = build_network(_network_config(card), card["channels"])
         try:
-            network.load_state_dict(_weights(folder, share))
-        except RuntimeError as error:
+            share = card["default_interpolation"] if interpolation is None else interpolation
+            network = build_network(_network_config(card), card["channels"])
+            network.load_state_dict(_weights(folder, float(share)))
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{folder}: its weights do not fit the network of {CARD} ({error}); the folder is "
-                "damaged, train it again or fetch it anew"
+                f"{folder}: its weights do not fit the network of {CARD} ({error!r}); the folder "
+                "is damaged, train it again or fetch it anew"
             ) from error
         return cls(network, card, pick_device(device))
 
@@ -92,16 +92,16 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Return restorer.json; ValueError where the folder is no restorer of this format."""
     try:
         card = json.loads((folder / CARD).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
             f"{folder}: found no {CARD}, needed a trained restorer; train one, or name another"
         ) from None
     except ValueError as error:
         raise ValueError(f"{folder / CARD} is not readable JSON ({error}); train again") from error
-    if card.get("format") != FORMAT:
+    found = card.get("format") if isinstance(card, dict) else None
+    if found != FORMAT:
         raise ValueError(
-            f"{folder / CARD}: found format {card.get('format')}, needed {FORMAT}; use the Remint "
-            "that wrote it"
+            f"{folder / CARD}: found format {found}, needed {FORMAT}; use the Remint that wrote it"
         )
     return card
 

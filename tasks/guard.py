@@ -13,6 +13,7 @@ from typing import IO
 
 import psutil
 
+from remint.training.loop import Interrupted
 from tasks.console import say
 
 WATCH = "REMINT_WATCH_PID"  # set by whoever starts a stage in a process group of its own
@@ -20,15 +21,18 @@ SECONDS_BETWEEN_LOOKS = 2.0
 
 
 @contextmanager
-def alone(folder: Path, gpu: bool) -> Iterator[None]:
+def alone(
+    folder: Path, gpu: bool, stop_reason: Callable[[], str | None] = lambda: None
+) -> Iterator[None]:
     """Hold the folder, and this machine's GPU if one is used, until the block ends.
 
-    Raises ValueError when another training writes to the folder; waits for the GPU and says so.
+    Raises ValueError when another training writes to the folder; waits for the GPU and says so,
+    and raises Interrupted when it is asked to stop meanwhile.
     The locks are the kernel's: they go with the process, however it ends.
     """
     with ExitStack() as held:
         folder.mkdir(parents=True, exist_ok=True)
-        if not _lock(held.enter_context((folder / "lock").open("w")), wait=False):
+        if not _lock(held.enter_context((folder / "lock").open("w"))):
             raise ValueError(
                 f"{folder} is being trained in by another process; wait for it, or stop it"
             )
@@ -36,15 +40,18 @@ def alone(folder: Path, gpu: bool) -> Iterator[None]:
             device = os.environ.get("CUDA_VISIBLE_DEVICES", "0").replace("/", "_")
             path = Path(tempfile.gettempdir()) / f"remint-gpu-{device}.lock"
             file = held.enter_context(path.open("w"))
-            if not _lock(file, wait=False):
+            if not _lock(file):
                 say(f"waiting for the GPU: another training holds {path}")
-                _lock(file, wait=True)
+                while not _lock(file):
+                    if why := stop_reason():
+                        raise Interrupted(f"stopped while waiting for the GPU: {why}")
+                    time.sleep(0.5)
         yield
 
 
-def _lock(file: IO[str], wait: bool) -> bool:
+def _lock(file: IO[str]) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -85,8 +92,13 @@ def stop_reasons() -> Iterator[Callable[[], str | None]]:
 def _parents() -> list[psutil.Process]:
     ancestors = psutil.Process().parents()
     dvc = next((n for n, process in enumerate(ancestors) if _is_dvc(process)), -1)
-    watched = os.environ.get(WATCH)
-    return [*ancestors[: dvc + 1], *([psutil.Process(int(watched))] if watched else [])]
+    watched = os.environ.get(WATCH, "")
+    named = (
+        [psutil.Process(int(watched))]
+        if watched.isdigit() and psutil.pid_exists(int(watched))
+        else []
+    )
+    return [*ancestors[: dvc + 1], *named]
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -58,7 +58,7 @@ def _run(
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
     on_gpu = pick_device(config.device).type == "cuda"
     with (
-        guard.alone(model / UNFINISHED, on_gpu),
+        guard.alone(model / UNFINISHED, on_gpu, stop_reason),
         tracking.stage_run("train_restorer", config, data) as run,
         closing(Diary(model / UNFINISHED, run)) as diary,
     ):

@@ -79,6 +79,15 @@ def test_truncated_weights_are_refused(model: Path) -> None:
         Restorer.load(model, interpolation=0.0)
 
 
+@pytest.mark.parametrize(
+    "card", ["[]", '{"format": 1}', '{"format": 1, "network": {"width": "8"}}']
+)
+def test_a_card_that_somebody_edited_is_refused(model: Path, card: str) -> None:
+    (model / "restorer.json").write_text(card)
+    with pytest.raises(ValueError, match=r"restorer\.json"):
+        Restorer.load(model)
+
+
 def test_weights_of_another_network_are_refused(model: Path) -> None:
     card = json.loads((model / "restorer.json").read_text())
     card["network"]["width"] = 16

@@ -21,12 +21,13 @@ def watch_of(rounds: int, **values: float) -> str | None:
 def test_a_budget_ends_by_what_runs_out_first() -> None:
     assert Budget(100, None).share(50, 999) == 0.5
     assert Budget(100, 10).share(10, 5) == 0.5
-    assert Budget(0, None).share(0, 0) == 1.0
 
 
 def test_a_budget_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="needed at least one"):
         Budget(None, None)
+    with pytest.raises(ValueError, match="needed above 0"):
+        Budget(0, None)
 
 
 def test_the_cosine_starts_flat_and_ends_at_its_end() -> None:

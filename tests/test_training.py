@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,7 +19,7 @@ from remint.imageset import ImageSet, Record
 from remint.networks.catalogue import DiscriminatorConfig, NetworkConfig
 from remint.pairs import FIELDS
 from remint.training.checkpoint import CheckpointError
-from remint.training.health import Diverged, HealthConfig
+from remint.training.health import Diverged, HealthConfig, Watch
 from remint.training.loop import Interrupted
 from remint.training.pairsource import DataConfig, PairSource, batches
 from remint.training.players import OptimiserConfig
@@ -62,17 +63,21 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def write_sets(folder: Path, size: int = 24, fly: bool = False) -> None:
+def write_sets(folder: Path, size: int = 24, paired: bool = False, draws: int = 1) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (size, size, 1), dtype=np.uint8) for _ in range(20)]
     clean = [Record(imageset.pixel_id(i), i, "train", f"{n}.png") for n, i in enumerate(images)]
-    imageset.write(folder / "clean", clean, metadata={"class_names": [], "channels": 1})
+    fields = [pa.field("damaged", imageset.IMAGE)] if paired else []
+    if paired:
+        clean = [replace(record, extra={"damaged": record.image // 2}) for record in clean]
+    made = {"class_names": [], "channels": 1}
+    imageset.write(folder / "clean", clean, metadata=made, extra_fields=fields)
     meta = {
         "class_names": [],
         "channels": 1,
         "seed": 0,
         "clean_fingerprint": ImageSet(folder / "clean").fingerprint,
-        "training": {"draws": 1, "steps": []},
+        "training": {"draws": draws, "steps": []},
     }
     extra = {"kind": "mixed", "severity": 0, "recipe": "[]", "mask": None}
     damaged = [
@@ -249,3 +254,33 @@ def test_a_corrupted_set_of_other_images_is_refused(data: Path, tmp_path: Path) 
 def test_a_patch_larger_than_an_image_is_refused(data: Path) -> None:
     with pytest.raises(ValueError, match=r"patch.*24 px"):
         PairSource(*sets(data), replace(CONFIG.data, patch=48), 0)
+
+
+def test_a_run_that_went_back_once_still_ends_whole(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alarms = iter([None] * 5 + ["a passing upset"])
+    monkeypatch.setattr(Watch, "look", lambda self, values: next(alarms, None))
+    reports = train(FIDELITY_ONLY, data, tmp_path / "run")
+    notes = [report.progress.note for report in reports]
+    assert sum(note is not None for note in notes) == 1 and notes[-1] is None
+    last = reports[-1].progress
+    assert last.finished and last.images == 64 and last.rate_scale == 0.5 and last.rollbacks == 1
+
+
+def test_parts_that_are_not_equal_are_refused(data: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, loop=replace(CONFIG.loop, accumulate=3))
+    with pytest.raises(ValueError, match="needed a divisor"):
+        train(config, data, tmp_path / "run")
+
+
+def test_real_pairs_are_read_and_never_drawn(tmp_path: Path) -> None:
+    write_sets(tmp_path, paired=True, draws=0)
+    damaged, clean = PairSource(*sets(tmp_path), CONFIG.data, 0)[np.arange(8)]
+    assert not torch.equal(damaged, clean)
+
+
+@pytest.mark.parametrize("values", [{"clip": -1.0}, {"clip": 0.0}, {"ema_half_life": 0.0}])
+def test_loop_settings_that_would_undo_training_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="needed above 0"):
+        replace(CONFIG.loop, **values)

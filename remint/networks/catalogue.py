@@ -58,6 +58,10 @@ def build_network(config: NetworkConfig, channels: int) -> nn.Module:
             return DnCnn(channels, config.width, config.depth)
         case "article":
             return ArticleRestorer(channels, config.width)
+        case unknown:
+            raise ValueError(
+                f"network.name: found {unknown!r}, needed nafnet, unet, dncnn, article"
+            )
 
 
 def build_discriminator(config: DiscriminatorConfig, channels: int) -> nn.Module:

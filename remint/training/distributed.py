@@ -35,6 +35,15 @@ def process_group() -> Iterator[None]:
         dist.destroy_process_group()
 
 
+def refuse_batch_norm(network: torch.nn.Module, name: str) -> None:
+    """Raise ValueError for a network whose result would depend on the number of processes."""
+    if world_size() > 1 and any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules()):
+        raise ValueError(
+            f"{name} has batch-norm, whose statistics would differ between {world_size()} "
+            "processes; train it in one, or choose a network without"
+        )
+
+
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes, in one message."""
     if world_size() == 1:

@@ -46,7 +46,7 @@ def fit(
         progress = Progress()
         run.save(progress)  # there is always a state to roll back to
     clock = Clock(progress.minutes, players.device)
-    batches, window = question.batches(progress.images), Window()
+    batches, window, told = question.batches(progress.images), Window(), progress.images
 
     while (share := budget.share(progress.images, progress.minutes)) < 1.0:
         players.schedule(share, progress.rate_scale)
@@ -59,8 +59,9 @@ def fit(
         if trouble:
             progress = run.roll_back(progress, config.health, trouble)
             clock, window = Clock(progress.minutes, players.device), Window()
-            batches = question.batches(progress.images)
+            batches, told = question.batches(progress.images), progress.images
             yield replace(progress)
+            progress.note = None
             continue
 
         players.update_average(ema_weight(batch.images, config.ema_half_life, now))
@@ -74,7 +75,8 @@ def fit(
             raise Interrupted(f"stopped at image {now:,} and saved: {stop}")
         if _passed(before, now, config.log_every):
             progress.losses = window.close()
-            progress.sample_due = _passed(before, now, config.sample_every)
+            progress.sample_due = _passed(told, now, config.sample_every)
+            told = now
             yield replace(progress)
 
     if window.rounds:
@@ -171,7 +173,7 @@ class _Run(Generic[B]):
         good = self.resume()
         assert good is not None
         agree_max(0.0, self.players.device)  # nobody still reads what is now replaced
-        good.rollbacks = seen.rollbacks + 1
+        good.rollbacks, good.minutes = seen.rollbacks + 1, seen.minutes
         good.rate_scale = seen.rate_scale * limits.rate_factor
         good.note = (
             f"at image {seen.images:,} {trouble}: back to image {good.images:,}, "

@@ -91,7 +91,8 @@ class PairSource:
     @property
     def on_the_fly(self) -> bool:
         """Whether damage is drawn here, not read from the corrupted set."""
-        return self.config.noise_sigma is not None or self.spec["draws"] == 0
+        drawn = self.spec["draws"] == 0 and "damaged" not in self.clean.schema.names
+        return drawn or self.config.noise_sigma is not None
 
     def __len__(self) -> int:
         """Return the number of pairs in an epoch."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import torch
 
+from remint.training.distributed import world_size
 from remint.training.health import HealthConfig
 from remint.training.players import Players
 
@@ -82,3 +83,16 @@ class LoopConfig:
         for name, value in {**counts, "accumulate": self.accumulate, "keep": self.keep}.items():
             if value < 1:
                 raise ValueError(f"loop.{name}: found {value}, needed 1 or more")
+        if self.clip is not None and self.clip <= 0:
+            raise ValueError(f"loop.clip: found {self.clip}, needed above 0, or null for none")
+        if self.ema_half_life <= 0:
+            raise ValueError(f"loop.ema_half_life: found {self.ema_half_life}, needed above 0")
+
+    def check_parts(self, batch: int) -> None:
+        """Raise ValueError where a process's share of the batch has no equal parts."""
+        share = batch // world_size()
+        if share % self.accumulate:
+            raise ValueError(
+                f"loop.accumulate: found {self.accumulate} parts for {share} images a process, "
+                "needed a divisor; unequal parts would weigh images unequally"
+            )

@@ -18,6 +18,7 @@ from remint.networks.catalogue import (
 from remint.restorer import ADVERSARIAL, FIDELITY, Restorer
 from remint.training.checkpoint import CheckpointStore
 from remint.training.device import DeviceName, Precision, pick_device
+from remint.training.distributed import refuse_batch_norm
 from remint.training.loop import fit
 from remint.training.pairsource import DataConfig, PairSource
 from remint.training.players import OptimiserConfig, Player, Players
@@ -27,6 +28,7 @@ from remint.training.restoration import Restoration, RestorationLossConfig
 from remint.training.schedule import Budget
 
 # What may change between a run and its continuation: nothing of it touches the weights
+LOOKED_AT_ONLY = ("validation_images", "default_interpolation")
 OPERATIONAL = ("workers", "memory_share", "log_every", "sample_every", "checkpoint_every", "keep")
 
 
@@ -98,6 +100,7 @@ def train_restorer(
     what `fit` raises, and ValueError where sets and settings do not fit together.
     """
     device = pick_device(config.device, config.threads)
+    config.loop.check_parts(config.data.batch)
     source = PairSource(clean, corrupted, config.data, config.seed)
     channels = int(clean.metadata["channels"])
     identity = run_identity(config, clean, corrupted)
@@ -135,7 +138,7 @@ def run_identity(
 
 def run_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return a training section without what may change between a run and its continuation."""
-    kept = dict(settings)
+    kept = {k: v for k, v in settings.items() if k not in LOOKED_AT_ONLY}
     for section in ("data", "loop"):
         kept[section] = {k: v for k, v in settings[section].items() if k not in OPERATIONAL}
     return kept
@@ -167,6 +170,7 @@ def fidelity_only(loss: RestorationLossConfig) -> RestorationLossConfig:
 def _fresh_network(config: TrainRestorerConfig, channels: int) -> torch.nn.Module:
     torch.manual_seed(config.seed)  # draws initial weights alone
     network = build_network(config.network, channels).to(memory_format=torch.channels_last)
+    refuse_batch_norm(network, f"network {config.network.name}")
     if config.compile:
         network.compile()
     return network
@@ -190,6 +194,7 @@ def _players(
             f"discriminator: {config.discriminator.name} needs images of {rival.smallest} px or "
             f"more and training shows {side} px; choose another discriminator, or larger images"
         )
+    refuse_batch_norm(rival, f"discriminator {config.discriminator.name}")
     rival = rival.to(pick_device(config.device), memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.compile:
         rival.compile()

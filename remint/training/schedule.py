@@ -17,9 +17,10 @@ class Budget:
     def __post_init__(self) -> None:
         if self.images is None and self.minutes is None:
             raise ValueError("budget: found neither images nor minutes, needed at least one")
-        if (self.images or 0) < 0 or (self.minutes or 0) < 0:
+        given = [limit for limit in (self.images, self.minutes) if limit is not None]
+        if min(given) <= 0:
             raise ValueError(
-                f"budget: found images {self.images}, minutes {self.minutes}; needed 0 or more"
+                f"budget: found images {self.images}, minutes {self.minutes}; needed above 0"
             )
 
     def share(self, images: int, minutes: float) -> float:
@@ -32,7 +33,7 @@ class Budget:
 def _share(spent: float, limit: float | None) -> float:
     if limit is None:
         return 0.0
-    return spent / limit if limit > 0 else 1.0
+    return spent / limit
 
 
 def cosine(start: float, end: float, share: float) -> float:
