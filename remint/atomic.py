@@ -16,7 +16,7 @@ def replaced_folder(path: Path | str) -> Iterator[Path]:
     """
     target = Path(path).absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(target)
+    settle_leftovers(target)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     partial.mkdir()
     try:
@@ -31,7 +31,12 @@ def _swap(partial: Path, target: Path) -> None:
     old = partial.with_suffix(".old")
     if target.exists() or target.is_symlink():
         target.rename(old)
-    partial.rename(target)
+    try:
+        partial.rename(target)
+    except OSError:
+        if os.path.lexists(old):
+            old.rename(target)
+        raise
     _sync(target.parent)
     if old.is_symlink() or old.is_file():
         old.unlink()
@@ -53,11 +58,16 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_leftovers(target: Path) -> None:
+def settle_leftovers(path: Path | str) -> None:
+    """Put back what a process that was killed between two renames had moved away; drop the rest."""
+    target = Path(path).absolute()
     for found in target.parent.glob(f".{_escaped(target.name)}.*"):
         pid = found.name[len(target.name) + 2 :].partition(".")[0]
         if found.suffix in (".partial", ".old") and pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(found, ignore_errors=True)
+            if found.suffix == ".old" and not os.path.lexists(target):
+                found.rename(target)
+            else:
+                shutil.rmtree(found, ignore_errors=True)
 
 
 def _escaped(name: str) -> str:

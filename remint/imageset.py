@@ -225,10 +225,14 @@ def _footer(shard: Path) -> pq.FileMetaData:
 def _metadata(path: Path, schema: pa.Schema) -> dict[str, Any]:
     if b"remint" not in (schema.metadata or {}):
         raise ImageSetError(f"{path} holds Parquet files, but none of Remint's image sets.")
-    metadata: dict[str, Any] = json.loads(schema.metadata[b"remint"])
-    if metadata["schema_version"] > SCHEMA_VERSION:
+    try:
+        metadata: dict[str, Any] = json.loads(schema.metadata[b"remint"])
+        version = int(metadata["schema_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ImageSetError(f"{path} is broken (its metadata); make the set again.") from error
+    if version > SCHEMA_VERSION:
         raise ImageSetError(
-            f"{path} has schema version {metadata['schema_version']}, this Remint reads up to "
+            f"{path} has schema version {version}, this Remint reads up to "
             f"{SCHEMA_VERSION}; update Remint, or make the set again with this version."
         )
     return metadata

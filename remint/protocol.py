@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from remint.imagefile import FORMATS
 from remint.metrics.pixels import PEAK, psnr_score
 from remint.tiling import Network
 
@@ -47,7 +48,7 @@ def read(path: Path, channels: int) -> np.ndarray:
     Raises ValueError for a file that is no image, and for grey files where colour is needed.
     """
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             if channels == 3 and file.mode in ("1", "L", "LA", "I;16"):
                 raise ValueError(f"{path} is grey; a model of 3 channels is measured on colour.")
             pixels = np.asarray(file.convert("L" if channels == 1 else "RGB"))

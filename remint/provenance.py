@@ -84,7 +84,7 @@ def read(path: str | Path) -> str | None:
 
     Raises XmpError for a broken packet and OSError for a file that is no image.
     """
-    with Image.open(path) as image:
+    with Image.open(path, formats=[name for name in FORMATS if name != "MPO"]) as image:
         return source_type(packet_of(image))
 
 

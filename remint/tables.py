@@ -63,10 +63,18 @@ def _read(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise SourceError(f"There is no table {file}; set ingest.table.file to its name")
     try:
-        if file.suffix == ".parquet":
+        suffix = file.suffix.lower()
+        if suffix == ".parquet":
             return pd.read_parquet(file)
-        separator = "\t" if file.suffix == ".tsv" else ","
-        return pd.read_csv(file, dtype=str, sep=separator, encoding="utf-8-sig")
+        return pd.read_csv(
+            file,
+            dtype=str,
+            sep="\t" if suffix == ".tsv" else ",",
+            encoding="utf-8-sig",
+            keep_default_na=False,  # a class may be called None or NA
+            na_values=[""],
+            index_col=False,
+        )
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise SourceError(f"{file} cannot be read as CSV, TSV or Parquet ({reason})") from error
@@ -109,6 +117,8 @@ def _split(text: str | None, file: Path) -> str | None:
 def _problem(path: str | None) -> str | None:
     if path is None:
         return "has no path in the table"
+    if "\0" in path:
+        return "has a path with a zero byte"
     if os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir:
         return "lies outside the table's folder, where DVC would not see it change"
     return None

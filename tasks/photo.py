@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
-from remint import provenance
+from remint import imagefile, provenance
 
 ORIENTATION = ExifTags.Base.Orientation
 # TIFF tags that describe the photograph; the others describe how its pixels were stored.
 KEPT_TIFF_TAGS = (270, 271, 272, 305, 306, 315, 316, 33432, 33723, 34665, 34853)
 IFDS = (34665, 34853)  # folders of tags of their own: Exif and GPS
+# Formats that are looked for, whatever a file is called: none that hands it to another program
+READ = imagefile.FORMATS
 SINGLE_FRAME_FORMATS = ("MPO",)  # further frames are previews or depth of the first one
 
 
@@ -58,7 +60,7 @@ def load(path: Path, max_pixels: int) -> Photo:
             image.load()
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             raise PhotoError(f"it can't be decoded whole ({error})") from None
-        orientation = image.getexif().get(ORIENTATION, 1)
+        orientation, notes = _orientation(image, notes)
         pixels, alpha = _split_alpha(image)
         return Photo(
             pixels=upright(pixels, orientation),
@@ -73,6 +75,14 @@ def load(path: Path, max_pixels: int) -> Photo:
         )
 
 
+def _orientation(image: Image.Image, notes: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
+    """Return the EXIF orientation, 1 with a note where the EXIF block is broken."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1)), notes
+    except Exception as error:  # parsers of EXIF throw what they like at a broken block
+        return 1, (*notes, f"EXIF can't be read ({type(error).__name__}): taken as upright")
+
+
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Turn HW[C] pixels stored in an EXIF orientation 1..8 upright (Exif 2.32, tag 274)."""
     if orientation in (5, 6, 7, 8):
@@ -81,17 +91,6 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
-
-
-def sideways(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo `upright`: return HW[C] pixels as a file of that EXIF orientation stores them."""
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
     return np.ascontiguousarray(pixels)
 
 
@@ -112,9 +111,9 @@ def _open(path: Path) -> Image.Image:
     if path.stat().st_size == 0:
         raise PhotoError("it is empty")
     try:
-        return Image.open(path)
+        return Image.open(path, formats=READ)
     except UnidentifiedImageError:
-        raise PhotoError("it is no image, or of a format that Pillow does not know") from None
+        raise PhotoError("it is no image of a known format") from None
     except Image.DecompressionBombError:
         raise PhotoError("it claims more pixels than --max-pixels allows") from None
     except (SyntaxError, ValueError, EOFError, struct.error) as error:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from remint import provenance
-from tasks.photo import Photo, PhotoError, same_bytes
+from tasks.photo import IFDS, Photo, PhotoError, same_bytes
 
 LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "lzma", "zstd")
 
@@ -92,6 +92,8 @@ def _complete(options: dict[str, Any], photo: Photo, file_format: str) -> None:
         )
         described[provenance.TIFF_TAG] = options["tiffinfo"][provenance.TIFF_TAG]
         options["tiffinfo"] = described
+        if any(tag in described for tag in IFDS):  # libtiff's writer has no place for them
+            options["compression"] = "raw"
     if file_format == "PNG":
         for name, data in photo.png_chunks:
             options["pnginfo"].add(name, data)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from remint import provenance
 from remint.atomic import replaced_file
+from remint.items import unicode_text
 from remint.restorer import Restorer
 from remint.tiling import check_tiles, restore_image
 from tasks import photo, photo_writing
@@ -69,13 +70,13 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
     restorer = Restorer.load(
         options.model, interpolation=options.interpolation, device=options.device
     )
-    sources = {job.source.resolve() for job in jobs}
+    sources = {_real(job.source) for job in jobs}
     failures: list[str] = []
     notes: Counter[str] = Counter()
     for job in progress(jobs, label="restore"):
         try:
             notes.update(_restore_one(job, restorer, options, sources))
-        except (ValueError, OSError, MemoryError) as error:
+        except Exception as error:  # decoders throw what they like at a broken file
             failures.append(f"{job.name}: {_sentence(error)}")
     _tell(len(jobs) - len(failures), out, notes, others)
     for failure in failures:
@@ -109,7 +110,7 @@ def _plan_folder(source: Path, out: Path) -> tuple[list[Job], list[str]]:
     images = [path for path in found if path.suffix.lower() in SUFFIXES]
     if not images:
         raise ValueError(f"{source} holds no images; known endings: {' '.join(SUFFIXES)}")
-    others = [str(path) for path in found if path.suffix.lower() not in SUFFIXES]
+    others = [unicode_text(str(path)) for path in found if path.suffix.lower() not in SUFFIXES]
     return [Job(source / path, out / path, str(path)) for path in images], others
 
 
@@ -118,11 +119,11 @@ def walk(folder: Path) -> Iterator[Path]:
 
     Links to folders are followed, each real folder once: a loop ends where it closes.
     """
-    seen = {folder.resolve()}
+    seen = {_real(folder)}
     for here, folders, files in os.walk(folder, followlinks=True):
         fresh = []
         for name in sorted(folders):
-            real = (Path(here) / name).resolve()
+            real = _real(Path(here) / name)
             if not name.startswith(".") and real not in seen:
                 seen.add(real)
                 fresh.append(name)
@@ -130,10 +131,15 @@ def walk(folder: Path) -> Iterator[Path]:
         yield from (Path(here) / name for name in sorted(files) if not name.startswith("."))
 
 
+def _real(path: Path) -> Path:
+    """Return where links lead; a loop of links leads to itself."""
+    return Path(os.path.realpath(path))
+
+
 def _restore_one(
     job: Job, restorer: Restorer, options: RestoreOptions, sources: set[Path]
 ) -> tuple[str, ...]:
-    if job.target.resolve() in sources:
+    if _real(job.target) in sources:
         raise ValueError(f"{job.target} is one of the originals, which are never overwritten")
     if os.path.lexists(job.target) and not options.force:
         raise ValueError(f"{job.target} exists already; --force overwrites")

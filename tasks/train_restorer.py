@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from remint.atomic import replaced_folder
+from remint.atomic import replaced_folder, settle_leftovers
 from remint.imageset import ImageSet
 from remint.restorer import save_card, save_weights
 from remint.training.device import pick_device
@@ -55,6 +55,7 @@ def _run(
         for _ in train_restorer(config, clean, corrupted, model / UNFINISHED, stop_reason):
             pass
         return
+    settle_leftovers(model)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
     on_gpu = pick_device(config.device).type == "cuda"
     with (

@@ -288,3 +288,15 @@ def test_a_broken_xmp_packet_is_written_anew_and_said_to(
     assert restore(model, tmp_path / "a.jpg", tmp_path / "out") == 0
     assert "unreadable XMP was written anew" in capsys.readouterr().out
     assert provenance.read(tmp_path / "out" / "a.jpg") == ENHANCED
+
+
+def test_a_loop_of_links_and_a_broken_exif_end_no_run(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    (scans / "loop.png").symlink_to(scans / "loop.png")
+    Image.new("L", (16, 16), 90).save(scans / "odd.jpg", exif=b"Exif\0\0garbage")
+    assert restore(model, scans, tmp_path / "out") == 1
+    assert (tmp_path / "out/odd.jpg").exists()
+    assert "not restored: loop.png" in capsys.readouterr().err

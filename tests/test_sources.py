@@ -233,3 +233,12 @@ def test_a_limit_takes_evenly_spaced_items(count, limit):
     assert len(found) == source.count == (min(limit, count) or count)
     gaps = np.diff([*found, count + found[0]])
     assert found[0] == 0 and gaps.max() - gaps.min() <= 1
+
+
+def test_a_class_may_be_called_none_and_a_zero_byte_is_quarantined(tmp_path) -> None:
+    (tmp_path / "images.csv").write_text("path,label\na.png,None\nb\0.png,NA\n")
+    config = TableConfig("images.csv", "path", "label", "", "")
+    source = table_source(tmp_path, config)
+    items = list(source.items())
+    assert source.class_names == ["NA", "None"]
+    assert items[0].problem is None and "zero byte" in (items[1].problem or "")
