@@ -1,0 +1,181 @@
+"""Training a generator: one game, snapshots scored on the way, the best kept beside the last."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from remint.atomic import replaced_file
+from remint.imageset import ImageSet
+from remint.minter import Minter
+from remint.networks.catalogue import count_parameters
+from remint.networks.minting_catalogue import GeneratorConfig, build_generator, build_judge
+from remint.training.checkpoint import CheckpointStore
+from remint.training.device import DeviceName, Precision, pick_device
+from remint.training.distributed import rank, refuse_batch_norm
+from remint.training.labelled import LabelledDataConfig, LabelledSource
+from remint.training.loop import fit
+from remint.training.minting import Minting, MintLossConfig
+from remint.training.players import OptimiserConfig, Player, Players
+from remint.training.progress import Progress
+from remint.training.question import LoopConfig
+from remint.training.restorer_run import run_settings
+from remint.training.schedule import Budget
+from remint.training.selection import LookConfig, Looks
+
+
+@dataclass(frozen=True)
+class TrainGeneratorConfig:
+    """The train_generator section of params.yaml."""
+
+    seed: int
+    device: DeviceName
+    precision: Precision
+    threads: int | None
+    compile: bool
+    network: GeneratorConfig
+    data: LabelledDataConfig
+    loss: MintLossConfig
+    budget: Budget
+    optimiser: OptimiserConfig
+    looks: LookConfig
+    loop: LoopConfig
+
+
+@dataclass(frozen=True)
+class MintReport:
+    """Where training stands; figures: of the last look; best: the best snapshot so far."""
+
+    progress: Progress
+    minter: Minter
+    figures: dict[str, float]
+    best: dict[str, float] = field(default_factory=dict)
+
+
+def train_generator(
+    config: TrainGeneratorConfig,
+    clean: ImageSet,
+    checkpoints: Path,
+    stop_reason: Callable[[], str | None] = lambda: None,
+) -> Iterator[MintReport]:
+    """Train, resuming from `checkpoints` where a run was cut off.
+
+    `best.safetensors` in that folder holds the snapshot with the lowest selection KID, and
+    `looks.json` all scores. Raises what `fit` raises, and ValueError where set and settings do not
+    fit together.
+    """
+    device = pick_device(config.device, config.threads)
+    config.loop.check_parts(config.data.batch)
+    source = LabelledSource(clean, config.data, config.seed)
+    players = build_players(config, source, device)
+    question = Minting(
+        source,
+        config.loss,
+        latent=config.network.latent,
+        seed=config.seed,
+        device=device,
+        precision=config.precision,
+    )
+    identity = {
+        "train_generator": run_settings(asdict(config)),
+        "data": {"clean": clean.fingerprint},
+    }
+    minter = current_minter(config, source, players, clean)
+    keeper = Keeper(checkpoints, Looks(source, clean, config.looks, device), minter)
+    question.trouble = keeper.trouble  # type: ignore[method-assign]
+    store = CheckpointStore(checkpoints / "game", identity, config.loop.keep)
+    for progress in fit(question, players, config.loop, config.budget, store, stop_reason):
+        if progress.losses:
+            progress.losses["augment_probability"] = question.probability
+        keeper.note(progress)
+        yield MintReport(progress, minter, keeper.figures, keeper.best())
+
+
+def build_players(
+    config: TrainGeneratorConfig, source: LabelledSource, device: torch.device
+) -> Players:
+    """Return both networks with their optimisers; weights follow from the seed alone."""
+    classes = max(1, len(source.class_names))
+    torch.manual_seed(config.seed)
+    network = build_generator(config.network, source.channels, source.size, classes)
+    judge = build_judge(config.network, source.channels, source.size, classes)
+    sides = [_placed(side, config.compile, device) for side in (network, judge) if side is not None]
+    generator, *rival = [Player(side, config.optimiser) for side in sides]
+    return Players(generator, rival[0] if rival else None)
+
+
+def _placed(network: torch.nn.Module, compiled: bool, device: torch.device) -> torch.nn.Module:
+    refuse_batch_norm(network, "this generator or discriminator")
+    network = network.train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compiled:
+        network.compile()
+    return network
+
+
+def current_minter(
+    config: TrainGeneratorConfig, source: LabelledSource, players: Players, clean: ImageSet
+) -> Minter:
+    """Return a view on the averaged generator: it always shows the players' state of the moment."""
+    card = {
+        "name": config.network.name,
+        "network": asdict(config.network),
+        "channels": source.channels,
+        "size": source.size,
+        "class_names": source.class_names,
+        "parameters": count_parameters(players.generator.network),
+        "data": {"clean": clean.fingerprint},
+    }
+    return Minter(players.average, None, card, players.device).watching(
+        players.discriminator.network if players.discriminator else None
+    )
+
+
+class Keeper:
+    """Scores snapshots at their interval and keeps the best one on disk."""
+
+    def __init__(self, folder: Path, looks: Looks, minter: Minter) -> None:
+        self.folder, self.looks, self.minter = folder, looks, minter
+        self.figures: dict[str, float] = {}
+        self.seen = -1
+        path = folder / "looks.json"
+        self.scores: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+
+    def note(self, progress: Progress) -> None:
+        """Look if it is time, and keep the snapshot where it is the best so far."""
+        every = self.looks.config.every
+        due = progress.finished or progress.images // every > max(self.seen, 0) // every
+        if not due or progress.note or progress.images == self.seen:
+            return
+        self.seen = progress.images
+        self.figures = self.looks.look(self.minter)
+        earlier = [score for score in self.scores if score["images"] < progress.images]
+        self.scores = [*earlier, {"images": progress.images, **self.figures}]
+        if rank() == 0:
+            if self.best()["images"] == progress.images:
+                _save_weights(self.folder / "best.safetensors", self.minter.network)
+            with replaced_file(self.folder / "looks.json") as path:
+                path.write_text(json.dumps(self.scores, indent=1))
+
+    def best(self) -> dict[str, float]:
+        """Return the scores of the snapshot with the lowest selection KID, none before a look."""
+        return min(self.scores, key=lambda score: score["selection_kid"], default={})
+
+    def trouble(self, players: Players) -> str | None:
+        """Look before a checkpoint is kept as good, and say what is wrong."""
+        return self.looks.trouble(self.looks.look(self.minter))
+
+
+def _save_weights(path: Path, network: torch.nn.Module) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {k: t.detach().cpu().contiguous() for k, t in network.state_dict().items()}
+    with replaced_file(path) as partial:
+        save_file(tensors, partial)
+
+
+def best_weights(checkpoints: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of the best snapshot."""
+    return load_file(checkpoints / "best.safetensors")

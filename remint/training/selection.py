@@ -1,0 +1,133 @@
+"""Looking at a generator while it trains: a score for each snapshot, and signs of trouble."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from remint import efflite
+from remint.copyspaces import nearest_rows, thumbnails
+from remint.imageset import ImageSet
+from remint.metrics.kernel import squared_mmd
+from remint.minter import Minter
+from remint.training.labelled import LabelledSource
+
+SIDE = 64  # px at which features are taken: a ranking within a run needs no more, and is 12x faster
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class LookConfig:
+    """How snapshots are scored, and what counts as trouble.
+
+    every: images between looks; images: of a look, on either side; collapse_limit: diversity of
+    the minted over that of the real, below which the run has collapsed; copy_limit: median
+    distance to the nearest training image over that of held-out reals, below which it copies;
+    overfit_limit: mean sign of D on train minus on held-out reals, above which D has memorised.
+    """
+
+    every: int
+    images: int
+    collapse_limit: float
+    copy_limit: float
+    overfit_limit: float
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.images < 20:
+            raise ValueError(
+                f"looks: found every {self.every}, images {self.images}; needed 1 or more and 20 "
+                "or more"
+            )
+
+
+class Looks:
+    """Fixed latents, held-out reals and their features; the val split, or a share of train."""
+
+    def __init__(
+        self, source: LabelledSource, clean: ImageSet, config: LookConfig, device: torch.device
+    ) -> None:
+        self.config, self.source = config, source
+        held = clean.frame("val")
+        count = min(config.images, max(len(held), 0))
+        if count < 20:
+            raise ValueError(
+                f"{clean.path}: found {len(held)} validation images, needed 20 or more to choose "
+                "between snapshots; raise ingest.shares.val"
+            )
+        chosen = held.iloc[np.linspace(0, len(held) - 1, count).astype(int)]
+        self.held = np.stack([clean.at(int(p))[1] for p in chosen["position"]])
+        self.labels = _labels_of(chosen["label"], len(clean.class_names))
+        members = np.linspace(0, len(source) - 1, min(2000, len(source))).astype(int)
+        self.train, self.train_labels = source.pixels(members), source.labels[members]
+        self.small = thumbnails(self.train)
+        self.network = efflite.load(str(device))
+        self.features = self._features(self.held)
+        self.held_distance = float(np.median(nearest(self.held, self.small)))
+        self.held_diversity = diversity(self.held, self.labels)
+
+    @torch.inference_mode()
+    def _features(self, images: np.ndarray) -> np.ndarray:
+        device = next(self.network.parameters()).device
+        parts = [np.zeros((0, efflite.DIMENSIONS), np.float32)]
+        for start in range(0, len(images), BATCH):
+            pixels = torch.from_numpy(images[start : start + BATCH]).permute(0, 3, 1, 2).to(device)
+            seen = efflite.preprocess(pixels.float() / 127.5 - 1, SIDE)
+            parts.append(self.network(seen).cpu().numpy())
+        return np.concatenate(parts)
+
+    def look(self, minter: Minter) -> dict[str, float]:
+        """Return the figures of one snapshot; the lowest selection_kid is chosen."""
+        fakes = minter.mint(self.labels, np.arange(len(self.labels)))
+        figures = {
+            "selection_kid": squared_mmd(self.features, self._features(fakes)),
+            "diversity_ratio": diversity(fakes, self.labels) / max(self.held_diversity, 1e-9),
+            "copy_ratio": float(np.median(nearest(fakes, self.small)))
+            / max(self.held_distance, 1e-9),
+        }
+        held = minter.judge(self.held, self.labels)
+        train = minter.judge(self.train, self.train_labels)
+        if held is not None and train is not None:
+            figures["overfit_gap"] = float(np.sign(train).mean() - np.sign(held).mean())
+        return figures
+
+    def trouble(self, figures: dict[str, float]) -> str | None:
+        """Say in words which limit a snapshot breaks, or None."""
+        limits = self.config
+        if figures["diversity_ratio"] < limits.collapse_limit:
+            return (
+                f"the generator collapsed: its images differ {figures['diversity_ratio']:.2f} "
+                f"times as much as real ones, under the limit of {limits.collapse_limit}"
+            )
+        if figures["copy_ratio"] < limits.copy_limit:
+            return (
+                f"the generator copies: its images lie {figures['copy_ratio']:.2f} times as far "
+                f"from training images as held-out ones, under the limit of {limits.copy_limit}"
+            )
+        if figures.get("overfit_gap", 0.0) > limits.overfit_limit:
+            return (
+                f"the discriminator memorised: its sign on training images is "
+                f"{figures['overfit_gap']:.2f} above that on held-out ones, over the limit of "
+                f"{limits.overfit_limit}"
+            )
+        return None
+
+
+def nearest(images: np.ndarray, small: np.ndarray) -> np.ndarray:
+    """Return each image's distance to its nearest of `small` (thumbnails), in grey levels."""
+    return nearest_rows(thumbnails(images), small, 1).nearest
+
+
+def diversity(images: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean distance between images of one class, over the classes with two or more."""
+    found = []
+    for label in np.unique(labels):
+        small = thumbnails(images[labels == label])
+        if len(small) > 1:
+            found.append(float(torch.pdist(torch.from_numpy(small)).mean()))
+    return float(np.mean(found)) if found else 0.0
+
+
+def _labels_of(column: pd.Series, classes: int) -> np.ndarray:
+    labels = np.zeros(len(column), np.int64)
+    return column.to_numpy(np.int64) if classes else labels
