@@ -1,0 +1,1 @@
+"""Does a synthetic set make a classifier better? Arms, paired fits, intervals, verdicts."""

@@ -1,0 +1,211 @@
+"""Claims about the copy check: it finds what is planted, and real images look like no copies."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from remint.copycheck import (
+    authentic,
+    calibrate,
+    compare_distances,
+    excess_p,
+    look,
+    suspicion,
+)
+from remint.copyspaces import FeatureSpace, PixelSpace, moved, nearest_rows, thumbnails
+from remint.copystudy import CopyStudy, Groups, some, verdict
+from remint.planting import Damage, kinds, plant
+from remint.usefulness.labelled import Labelled
+
+SIDE, SHIFT = 24, 0.1
+
+
+def blobs(count: int, seed: int) -> np.ndarray:
+    """Smooth random pictures, uint8 [N, 24, 24, 1]: no two alike."""
+    rough = np.random.default_rng(seed).normal(size=(count, SIDE, SIDE))
+    waves = np.fft.fft2(rough)
+    low = np.abs(np.fft.fftfreq(SIDE)) < 0.15
+    smooth = np.fft.ifft2(waves * np.outer(low, low)).real
+    scaled = 128 + 60 * smooth / smooth.std()
+    return np.clip(scaled, 0, 255).astype(np.uint8)[..., None]
+
+
+def labelled(images: np.ndarray) -> Labelled:
+    ids = tuple(str(number) for number in range(len(images)))
+    return Labelled(images, np.arange(len(images)) % 2, ids)
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    return images.reshape(len(images), -1).astype(np.float32)
+
+
+TRAIN, VAL, TEST = (blobs(n, seed) for n, seed in ((300, 1), (150, 2), (150, 3)))
+PIXELS = PixelSpace(TRAIN, SHIFT)
+FEATURES = FeatureSpace("features", flat, flat(TRAIN))
+
+
+def study(synthetic: np.ndarray) -> CopyStudy:
+    groups = Groups(*(labelled(images) for images in (TRAIN, VAL, TEST, synthetic)))
+    return CopyStudy(groups, [PIXELS, FEATURES], 0.02)
+
+
+HONEST = study(blobs(150, 4))
+SELFTEST = HONEST.selftest(60, kinds(8.0, SHIFT / 2, 5.0, SIDE), 0)
+
+
+def words(found: CopyStudy) -> str:
+    return verdict(found.suspects(2.0), SELFTEST, found.space_rows())
+
+
+def test_nearest_rows_are_those_of_plain_arithmetic() -> None:
+    drawn = np.random.default_rng(0)
+    queries, reference = drawn.normal(size=(40, 7)), drawn.normal(size=(200, 7))
+    found = nearest_rows(queries, reference, 2)
+    distances = np.linalg.norm(queries[:, None] - reference[None], axis=2)
+    assert np.array_equal(found.indices, np.argsort(distances, axis=1)[:, :2])
+    assert np.allclose(found.distances, np.sort(distances, axis=1)[:, :2])
+
+
+@pytest.mark.parametrize("space", [PIXELS, FEATURES], ids=lambda space: space.name)
+def test_an_exact_copy_lies_at_distance_zero(space: PixelSpace | FeatureSpace) -> None:
+    found = space.neighbours(TRAIN[[5, 9]])
+    assert found.nearest.tolist() == [0, 0] and found.ratio.tolist() == [0, 0]
+    assert found.indices[:, 0].tolist() == [5, 9]
+
+
+@pytest.mark.parametrize("space", [PIXELS, FEATURES], ids=lambda space: space.name)
+def test_a_training_image_is_not_its_own_fellow(space: PixelSpace | FeatureSpace) -> None:
+    fellows = space.among_training(np.array([3, 4]))
+    assert (fellows > 0).all()
+    assert np.allclose(fellows, space.neighbours(TRAIN[[3, 4]]).distances[:, 1])
+
+
+def test_shifted_copies_are_seen_only_where_shifts_are_tried() -> None:
+    copies = plant(TRAIN, 40, Damage(shift=2), 0)
+    tried, plain = PIXELS.neighbours(copies), PixelSpace(TRAIN, 0.0).neighbours(copies)
+    assert np.median(tried.nearest) < 0.3 * np.median(plain.nearest)
+
+
+def test_distances_are_grey_levels_whatever_the_channels() -> None:
+    grey = np.full((1, SIDE, SIDE, 1), 100, np.uint8)
+    for images in (grey, grey.repeat(3, axis=3)):
+        difference = thumbnails(images) - thumbnails(images + 7)
+        assert np.allclose(np.linalg.norm(difference, axis=1), 7, atol=1e-3)
+
+
+@given(st.integers(-5, 5), st.integers(-5, 5))
+def test_a_move_keeps_what_stays_in_view(down: int, right: int) -> None:
+    image = TRAIN[:1]
+    back = moved(moved(image, down, right), -down, -right)
+    inner = slice(5, SIDE - 5)
+    assert np.array_equal(back[:, inner, inner], image[:, inner, inner])
+
+
+def test_real_images_raise_few_alarms_and_copies_many() -> None:
+    alarm = calibrate(HONEST.validation, 0.04)
+    assert alarm(HONEST.validation).mean() <= 0.04
+    assert alarm(HONEST.test).mean() < 0.1
+    assert alarm(look([PIXELS, FEATURES], TRAIN[:50])).all()
+
+
+def test_the_self_test_finds_what_it_was_built_for() -> None:
+    found = {row["kind"]: row["detected_share"] for row in SELFTEST}
+    assert found["exact"] == 1.0
+    assert min(found["noisy"], found["shifted"], found["noisy_shifted"]) > 0.9
+    assert {row["planted"] for row in SELFTEST} == {60}
+
+
+def test_planted_copies_come_again_and_are_of_the_same_images() -> None:
+    exact, noisy = (plant(TRAIN, 20, damage, 3) for damage in (Damage(), Damage(noise=4.0)))
+    assert np.array_equal(noisy, plant(TRAIN, 20, Damage(noise=4.0), 3))
+    error = noisy.astype(float) - exact
+    assert 3 < error.std() < 5
+    assert all((image == TRAIN).all(axis=(1, 2, 3)).any() for image in exact)
+
+
+def test_one_stratum_gives_the_mann_whitney_z() -> None:
+    drawn = np.random.default_rng(0)
+    x, y = drawn.integers(0, 9, 60).astype(float), drawn.integers(1, 12, 80).astype(float)
+    found = compare_distances(x, y, np.zeros(60), np.zeros(80))
+    p = stats.mannwhitneyu(x, y, method="asymptotic", use_continuity=False).pvalue
+    assert found.z < 0 and np.isclose(2 * stats.norm.sf(-found.z), p)
+    assert found.nearer_share > 0.5
+
+
+def test_another_mix_of_classes_is_no_sign_of_copying() -> None:
+    drawn = np.random.default_rng(1)
+    dense, sparse = drawn.normal(1, 0.1, 400), drawn.normal(5, 0.1, 400)
+    synthetic = np.concatenate([dense[:180], sparse[:20]])
+    held_out = np.concatenate([dense[200:220], sparse[200:380]])
+    strata = (np.repeat([0, 1], [180, 20]), np.repeat([0, 1], [20, 180]))
+    assert abs(compare_distances(synthetic, held_out, *strata).z) < 3
+    blind = compare_distances(synthetic, held_out, np.zeros(200), np.zeros(200))
+    assert blind.z < -10
+
+
+def test_z_is_standard_normal_without_copying() -> None:
+    drawn = np.random.default_rng(2)
+    strata = np.arange(60) % 3
+    z = [
+        compare_distances(drawn.random(60) + strata, drawn.random(60) + strata, strata, strata).z
+        for _ in range(300)
+    ]
+    assert abs(np.mean(z)) < 0.2 and 0.85 < np.std(z) < 1.15
+
+
+def test_sets_without_a_common_class_cannot_be_compared() -> None:
+    with pytest.raises(ValueError, match="share no class"):
+        compare_distances(np.ones(3), np.ones(3), np.zeros(3), np.ones(3))
+
+
+def test_noisy_copies_are_not_authentic_and_real_images_mostly_are() -> None:
+    copies = PIXELS.neighbours(plant(TRAIN, 60, Damage(noise=8.0), 0))
+    assert not authentic(copies, PIXELS).any()
+    assert authentic(PIXELS.neighbours(TEST), PIXELS).mean() > 0.3
+
+
+def test_an_excess_is_measured_against_false_alarms() -> None:
+    assert excess_p(2, 100, 2, 100) > 0.5
+    assert excess_p(20, 100, 2, 100) < 0.001
+
+
+def test_honest_images_are_no_copies_in_words() -> None:
+    assert words(HONEST).startswith("No more near-copies than among real images")
+    assert all(abs(row["z"]) < 4 for row in HONEST.space_rows())
+
+
+def test_a_fifth_of_noisy_copies_is_called_possible_copies() -> None:
+    mixed = np.concatenate([blobs(120, 5), plant(TRAIN, 30, Damage(noise=8.0, shift=1), 1)])
+    found = study(mixed)
+    assert words(found).startswith("Possible copies")
+    worst = found.pairs(20)[:20]
+    assert all(int(pair.facts["id"]) >= 120 and pair.facts["suspected"] for pair in worst)
+
+
+def test_a_single_exact_copy_is_named() -> None:
+    found = study(np.concatenate([blobs(149, 5), TRAIN[7:8]]))
+    assert words(found).startswith("Copies: 1 image")
+    first = found.pairs(3)[0]
+    assert first.facts["train_id_pixels"] == "7"
+    assert all(np.array_equal(picture, TRAIN[7]) for picture in first.pictures)
+
+
+def test_suspicion_is_lowest_for_copies() -> None:
+    copies = look([PIXELS, FEATURES], TRAIN[:10])
+    assert suspicion(copies, HONEST.validation).max() == 0
+    assert np.median(suspicion(HONEST.test, HONEST.validation)) > 0.05
+
+
+def test_too_few_held_out_images_are_refused() -> None:
+    few = labelled(VAL[:20])
+    with pytest.raises(ValueError, match="50 images in train, val and test"):
+        Groups(labelled(TRAIN), few, few, few).check()
+
+
+def test_a_sample_keeps_order_and_comes_again() -> None:
+    data = labelled(TRAIN)
+    part = some(data, 40, 1, "test")
+    assert list(map(int, part.ids)) == sorted(map(int, part.ids)) and len(set(part.ids)) == 40
+    assert part.ids == some(data, 40, 1, "test").ids and some(data, 0, 1, "test") is data

@@ -1,0 +1,217 @@
+"""Claims about the stage evaluate_synthetic: what it writes, what it refuses."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from remint.imagefile import read
+from remint.imageset import ImageSet, Record, write
+from tasks import copy_report, evaluate_synthetic
+
+SIDE = 12
+SECTION: dict[str, Any] = {
+    "seed": 1,
+    "device": "cpu",
+    "workers": 1,
+    "utility": {
+        "seeds": 5,
+        "fractions": ["all", 10],
+        "synthetic_share": 0.5,
+        "primary": "classical",
+        "smallest_gain": 1.0,
+        "confidence": 0.95,
+        "duplicate_rms": 2.0,
+        "judge": {"steps": 8, "batch": 16, "rate": 0.01, "width": 4},
+    },
+    "copies": {
+        "features": "auto",
+        "images": 0,
+        "false_alarms": 0.02,
+        "shift": 0.1,
+        "noise": 8.0,
+        "turn": 5.0,
+        "planted": 20,
+        "pairs": 6,
+        "cache": "unset",
+    },
+}
+
+
+def records(counts: Mapping[str, int], seed: int, classes: int) -> Iterable[Record]:
+    drawn = np.random.default_rng(seed)
+    for split, count in counts.items():
+        for number in range(count):
+            label = number % max(1, classes)
+            image = drawn.normal(90, 50, (SIDE, SIDE, 1))
+            image[4 * label : 4 * label + 3] += 60
+            pixels = np.clip(image, 0, 255).astype(np.uint8)
+            yield Record(f"{seed}.{split}.{number}", pixels, split, "x", label if classes else None)
+
+
+def make(path: Path, counts: Mapping[str, int], seed: int, classes: int, **facts: Any) -> ImageSet:
+    names = [str(k) for k in range(classes)]
+    metadata = {"class_names": names, "channels": 1, **facts}
+    write(path, records(counts, seed, classes), metadata=metadata)
+    return ImageSet(path)
+
+
+def run(folder: Path, *more: str, clean: str = "clean", **copies: Any) -> None:
+    changed = {"cache": str(folder / "cache"), **copies}
+    section = {**SECTION, "copies": {**SECTION["copies"], **changed}}
+    with (folder / "params.yaml").open("w") as file:
+        YAML().dump({"evaluate_synthetic": section}, file)
+    paths = [folder / clean, folder / "synthetic", folder / "report"]
+    evaluate_synthetic.main([*more, *map(str, paths), "--params", str(folder / "params.yaml")])
+
+
+def loaded(folder: Path, name: str) -> Any:
+    return json.loads((folder / "report" / name).read_text())
+
+
+def sets(folder: Path, classes: int = 3) -> Path:
+    clean = make(folder / "clean", {"train": 90, "val": 60, "test": 60}, 1, classes)
+    facts = {"synthetic": {"data": clean.fingerprint}}
+    make(folder / "synthetic" / "set", {"train": 60}, 2, classes, **facts)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = sets(tmp_path_factory.mktemp("evaluated"))
+    run(folder)
+    return folder
+
+
+def test_metrics_are_flat_and_name_both_halves(folder: Path) -> None:
+    metrics = loaded(folder, "metrics.json")
+    assert all(isinstance(value, int | float) for value in metrics.values())
+    assert {"accuracy_real", "accuracy_synthetic_only", "cas_gap_points"} <= set(metrics)
+    assert metrics["gain_low"] <= metrics["gain_points"] <= metrics["gain_high"]
+    gap = 100 * (metrics["accuracy_real"] - metrics["accuracy_synthetic_only"])
+    assert metrics["cas_gap_points"] == pytest.approx(gap, abs=1e-3)
+    assert metrics["copy_detected_exact"] == 1.0 and "copy_z_classifier" in metrics
+
+
+def test_all_seven_arms_are_there_and_only_the_fair_ones_of_a_fraction(folder: Path) -> None:
+    arms = pd.read_csv(folder / "report" / "utility.csv").groupby("fraction")["arm"].apply(list)
+    assert len(arms["all"]) == 7
+    assert arms["10 a class"] == ["real", "real_classical", "real_duplicates"]
+
+
+def test_each_fraction_gets_its_verdict_in_words(folder: Path) -> None:
+    rows = {
+        (r["fraction"], r.get("comparison")): r for r in loaded(folder, "utility.json")["verdicts"]
+    }
+    assert rows["all", "classical"]["primary"] and not rows["all", "plain"]["primary"]
+    assert rows["all", "classical"]["verdict"] in ("helps", "hurts", "inconclusive")
+    assert "5 paired seeds, 60 test images" in rows["all", "plain"]["text"]
+    assert rows["10 a class", None]["verdict"] == "not judged"
+
+
+def test_pairs_are_pictures_with_the_nearest_images_named(folder: Path) -> None:
+    pairs = loaded(folder, "copies.json")
+    assert [pair["group"] for pair in pairs] == ["synthetic"] * 6 + ["held_out"] * 5
+    train = set(ImageSet(folder / "clean").frame("train")["id"])
+    for pair in pairs:
+        assert {pair["train_id_pixels"], pair["train_id_classifier"]} <= train
+        picture = read(folder / "report" / "copies" / pair["file"])
+        assert picture.shape[1] > 2.9 * picture.shape[0]
+
+
+def test_the_copy_check_claims_no_more_than_it_can_see(folder: Path) -> None:
+    found = loaded(folder, "copycheck.json")
+    assert "not a statement about privacy" in found["notes"][0]
+    assert "Of planted copies the check found 100% of exact ones" in found["verdict"]
+    assert {row["space"] for row in found["spaces"]} == {"pixels", "classifier"}
+
+
+def test_a_smaller_set_with_its_own_generator_is_judged_too(tmp_path: Path) -> None:
+    sets(tmp_path)
+    small = make(tmp_path / "few", {"train": 30}, 1, 3)
+    make(tmp_path / "made", {"train": 30}, 3, 3, synthetic={"data": small.fingerprint})
+    run(tmp_path, "--also", str(tmp_path / "few"), str(tmp_path / "made"))
+    verdicts = loaded(tmp_path, "utility.json")["verdicts"]
+    plain = {r["fraction"]: r for r in verdicts if r.get("comparison") == "plain"}
+    assert set(plain) == {"all", "few: 30 images"}
+    assert max(r["p_holm"] for r in plain.values()) >= min(
+        2 * min(r["p"] for r in plain.values()), 1
+    )
+
+
+def test_a_set_without_labels_is_checked_for_copies_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Flat:
+        name = version = "efflite0"
+
+        def __init__(self, device: object) -> None: ...
+
+        def __call__(self, images: Iterable[np.ndarray]) -> np.ndarray:
+            return np.stack([image.ravel() for image in images]).astype(np.float32)
+
+    monkeypatch.setattr(copy_report, "EffLiteExtractor", Flat)
+    sets(tmp_path, classes=0)
+    marked = (
+        Record(row["id"], image, "train", "x", 0)
+        for row, image in ImageSet(tmp_path / "synthetic" / "set").images()
+    )
+    write(tmp_path / "synthetic", list(marked), metadata={"class_names": [], "channels": 1})
+    run(tmp_path)
+    assert loaded(tmp_path, "utility.json")["verdicts"] == []
+    assert "copy_z_efflite0" in loaded(tmp_path, "metrics.json")
+    assert "accuracy_real" not in loaded(tmp_path, "metrics.json")
+
+
+def test_too_few_images_mean_no_copy_check_and_the_page_says_why(tmp_path: Path) -> None:
+    make(tmp_path / "clean", {"train": 60, "val": 10, "test": 30}, 1, 3)
+    make(tmp_path / "synthetic", {"train": 30}, 2, 3)
+    run(tmp_path)
+    assert loaded(tmp_path, "copycheck.json")["verdict"].startswith("Not checked. The copy check")
+    assert loaded(tmp_path, "copies.json") == []
+    assert "taken on trust" in loaded(tmp_path, "utility.json")["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    ("classes", "facts", "message"),
+    [
+        (2, {}, "has the classes"),
+        (3, {"synthetic": {"data": "another"}}, "trained on another set"),
+    ],
+)
+def test_a_synthetic_set_of_another_origin_is_refused(
+    tmp_path: Path, classes: int, facts: dict[str, Any], message: str
+) -> None:
+    make(tmp_path / "clean", {"train": 60, "val": 60, "test": 60}, 1, 3)
+    make(tmp_path / "synthetic", {"train": 30}, 2, classes, **facts)
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path)
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_smaller_set_that_trains_on_test_images_is_refused(tmp_path: Path) -> None:
+    sets(tmp_path)
+    few = tmp_path / "few"
+    rows = ({**row, "image": image} for row, image in ImageSet(tmp_path / "clean").images("test"))
+    metadata = {"class_names": ["0", "1", "2"], "channels": 1}
+    write(
+        few,
+        (Record(row["id"], row["image"], "train", "x", row["label"]) for row in rows),
+        metadata=metadata,
+    )
+    make(tmp_path / "made", {"train": 30}, 3, 3)
+    with pytest.raises(ValueError, match="60 test images"):
+        run(tmp_path, "--also", str(few), str(tmp_path / "made"))
+
+
+def test_an_export_without_an_image_set_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    make(tmp_path / "clean", {"train": 60, "val": 60, "test": 60}, 1, 3)
+    (tmp_path / "synthetic").mkdir()
+    (tmp_path / "synthetic" / "manifest.parquet").touch()
+    with pytest.raises(ValueError, match=r"add set to export_synthetic\.formats"):
+        run(tmp_path)

@@ -1,0 +1,226 @@
+"""Claims about usefulness: intervals, arms, fractions and verdicts in words."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from remint.usefulness.arms import ARMS, mixture, repeated, training_set
+from remint.usefulness.config import JudgeConfig, UtilityConfig
+from remint.usefulness.crossed import (
+    Estimate,
+    correct,
+    crossed_estimate,
+    holm,
+    macro_f1_shares,
+)
+from remint.usefulness.fits import Case, Experiment, fit_all, predictions
+from remint.usefulness.labelled import Labelled, first_of_each_class
+from remint.usefulness.outcomes import Outcomes
+from remint.usefulness.study import far_from
+from remint.usefulness.verdicts import control_rows, gap_rows, judge, verdict_rows
+
+UTILITY = UtilityConfig(
+    seeds=5, fractions=("all",), synthetic_share=0.5, primary="plain", smallest_gain=1.0,
+    confidence=0.95, duplicate_rms=2.0, judge=JudgeConfig(steps=30, batch=16, rate=0.01, width=4),
+)  # fmt: skip
+CLASSES, SIDE = 3, 12
+
+
+def bars(count: int, seed: int, noise: float = 100.0) -> Labelled:
+    """Bright bars whose height tells the class, in noise."""
+    drawn = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    images = drawn.normal(90, noise, (count, SIDE, SIDE, 1))
+    for image, label in zip(images, labels, strict=True):
+        image[4 * label : 4 * label + 3] += 60
+    ids = tuple(f"{seed}.{number}" for number in range(count))
+    return Labelled(np.clip(images, 0, 255).astype(np.uint8), labels.astype(np.int64), ids)
+
+
+def mislabelled(data: Labelled) -> Labelled:
+    return dataclasses.replace(data, labels=(data.labels + 1) % CLASSES)
+
+
+def outcomes(minted: Labelled | None, workers: int = 1) -> Outcomes:
+    test = bars(150, seed=2)
+    cases = (Case("all", bars(9, seed=1), minted),)
+    experiment = Experiment(cases, test.images, CLASSES, UTILITY, 0, "cpu")
+    return Outcomes(experiment, list(fit_all(experiment, workers)), test.labels)
+
+
+def crossed_draws(drawn: np.random.Generator, seeds: int, images: int) -> np.ndarray:
+    """Differences of two arms whose true mean is 0, with effects of seeds, of images and of both"""
+    effects = drawn.normal(0, 0.02, (seeds, 1)) + drawn.normal(0, 0.2, (1, images))
+    return effects + drawn.normal(0, 0.3, (seeds, images))
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    drawn = np.random.default_rng(0)
+    found = [crossed_estimate(crossed_draws(drawn, 5, 200), 0.9) for _ in range(400)]
+    covered = np.mean([e.low <= 0 <= e.high for e in found])
+    assert 0.86 <= covered <= 0.96
+
+
+def test_an_interval_over_seeds_alone_would_promise_too_much() -> None:
+    drawn = np.random.default_rng(0)
+    tables = [crossed_draws(drawn, 5, 200) for _ in range(400)]
+    p_values = [stats.ttest_1samp(table.mean(axis=1), 0.0).pvalue for table in tables]
+    assert np.mean(np.array(p_values) >= 0.1) < 0.8
+
+
+def test_where_only_seeds_matter_the_estimate_is_the_paired_t_test() -> None:
+    shares = np.repeat(np.array([[0.1], [0.0], [0.3], [0.2], [0.1]]), 50, axis=1)
+    found, expected = crossed_estimate(shares, 0.95), stats.ttest_1samp(shares[:, 0], 0.0)
+    interval = expected.confidence_interval(0.95)
+    assert np.allclose([found.low, found.high, found.p], [*interval, expected.pvalue])
+
+
+def test_equal_arms_differ_by_nothing() -> None:
+    assert crossed_estimate(np.zeros((5, 30)), 0.95) == Estimate(0.0, 0.0, 0.0, 1.0)
+
+
+def test_one_seed_has_no_interval() -> None:
+    with pytest.raises(ValueError, match="two seeds"):
+        crossed_estimate(np.zeros((1, 30)), 0.95)
+
+
+def test_what_images_add_makes_up_accuracy_and_macro_f1() -> None:
+    drawn = np.random.default_rng(3)
+    labels, chosen = drawn.integers(0, 4, 200), drawn.integers(0, 5, (3, 200))
+    expected = [f1_score(labels, row, labels=range(4), average="macro") for row in chosen]
+    assert np.allclose(macro_f1_shares(chosen, labels).mean(axis=1), expected)
+    assert np.allclose(correct(chosen, labels).mean(axis=1), (chosen == labels).mean(axis=1))
+
+
+def test_the_spread_of_macro_f1_is_that_of_resampled_test_images() -> None:
+    drawn = np.random.default_rng(4)
+    labels = drawn.integers(0, 3, 300)
+    chosen = np.where(drawn.random(300) < 0.7, labels, drawn.integers(0, 3, 300))
+    resamples = [drawn.integers(0, 300, 300) for _ in range(500)]
+    scores = [macro_f1_shares(chosen[None, r], labels[r]).mean() for r in resamples]
+    error = macro_f1_shares(chosen[None], labels).std() / np.sqrt(300)
+    assert np.isclose(error, np.std(scores), rtol=0.15)
+
+
+def test_holm_takes_the_steps_of_the_paper() -> None:
+    assert np.allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+    assert holm([0.5]) == [0.5] and holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("gain", "p", "word", "reason"),
+    [
+        (Estimate(2.0, 1.0, 3.0, 0.001), 0.002, "helps", "large enough"),
+        (Estimate(-2.0, -3.0, -1.0, 0.001), 0.002, "hurts", "large enough"),
+        (Estimate(2.0, 0.1, 3.9, 0.03), 0.06, "inconclusive", "not told from chance at this"),
+        (Estimate(0.5, 0.2, 0.8, 0.001), 0.001, "inconclusive", "below the 1 point"),
+        (Estimate(0.1, -0.5, 0.7, 0.6), 0.6, "inconclusive", "it is below 1 point"),
+    ],
+)
+def test_a_verdict_needs_certainty_and_size(
+    gain: Estimate, p: float, word: str, reason: str
+) -> None:
+    found = judge(gain, p, UTILITY)
+    assert found.word == word and reason in found.reason
+
+
+def test_mixed_arms_use_every_image_and_spend_the_budget_as_told() -> None:
+    real, minted = bars(9, seed=1), bars(30, seed=5)
+    made = {
+        name: training_set(arm, real, minted, 0.25, np.random.default_rng(0))
+        for name, arm in ARMS.items()
+    }
+    mixed = made["real_synthetic"]
+    assert set(mixed.ids) == {*real.ids, *minted.ids}
+    assert np.isclose(np.isin(mixed.ids, minted.ids).mean(), 0.25)
+    assert len(mixed) == len(made["real_duplicates"]) == len(made["real_shuffled"])
+    assert set(made["real_duplicates"].ids) == set(made["real"].ids) == set(real.ids)
+    assert set(made["synthetic"].ids) == set(minted.ids)
+
+
+def test_shuffled_labels_keep_the_images_and_their_classes_counts() -> None:
+    minted = bars(30, seed=5)
+    data = training_set(
+        ARMS["real_shuffled"], bars(30, seed=1), minted, 0.5, np.random.default_rng(0)
+    )
+    added = np.isin(data.ids, minted.ids)
+    truth = dict(zip(minted.ids, minted.labels, strict=True))
+    names = [name for name, is_added in zip(data.ids, added, strict=True) if is_added]
+    wrong = data.labels[added] != np.array([truth[name] for name in names])
+    assert wrong.mean() > 0.4
+    assert np.array_equal(np.bincount(data.labels[added]), np.bincount(minted.labels))
+
+
+def test_turns_are_whole_before_any_image_comes_again() -> None:
+    counts = np.bincount(repeated(7, 25, np.random.default_rng(0)))
+    assert counts.min() == 3 and counts.max() == 4 and counts.sum() == 25
+    assert mixture(100, 5000, 0.5) == (5000, 5000)
+
+
+def test_smaller_fractions_lie_inside_larger_ones() -> None:
+    real = bars(60, seed=1)
+    small, large = (first_of_each_class(real, count) for count in (3, 12))
+    assert set(small.ids) < set(large.ids)
+    assert np.bincount(small.labels).tolist() == [3, 3, 3]
+    with pytest.raises(ValueError, match="class 0 has 20"):
+        first_of_each_class(real, 21)
+
+
+def test_near_duplicates_leave_the_test_split_but_for_the_first() -> None:
+    known, test = bars(20, seed=1), bars(10, seed=2)
+    images = test.images.copy()
+    images[3] = known.images[7] + (known.images[7] < 255)
+    images[8] = images[5]
+    kept = far_from(dataclasses.replace(test, images=images), known, 2.0)
+    assert kept.tolist() == [0, 1, 2, 4, 5, 6, 7, 9]
+
+
+def test_many_good_images_help_a_classifier_with_few_real_ones() -> None:
+    found = outcomes(bars(120, seed=7))
+    plain = next(row for row in verdict_rows(found) if row["primary"])
+    assert plain["verdict"] == "helps" and plain["text"].startswith("Helps: added to 9 real")
+    assert gap_rows(found)[0]["gap"] < 0
+    shuffled = next(row for row in control_rows(found) if row["arm"] == "real_shuffled")
+    assert shuffled["gain"] < plain["gain"]
+
+
+def test_images_with_wrong_labels_hurt() -> None:
+    rows = verdict_rows(outcomes(mislabelled(bars(120, seed=7))))
+    assert next(row for row in rows if row["primary"])["verdict"] == "hurts"
+
+
+def test_without_a_fair_synthetic_set_a_fraction_is_not_judged() -> None:
+    found = outcomes(None)
+    assert [row["verdict"] for row in verdict_rows(found)] == ["not judged"]
+    assert {row["arm"] for row in found.table()} == {"real", "real_classical", "real_duplicates"}
+
+
+def test_processes_do_not_change_what_is_predicted() -> None:
+    test = bars(30, seed=2)
+    utility = dataclasses.replace(UTILITY, judge=JudgeConfig(steps=3, batch=8, rate=0.01, width=4))
+    experiment = Experiment(
+        (Case("all", bars(9, seed=1), None),), test.images, CLASSES, utility, 0, "cpu"
+    )
+    one, two = (list(fit_all(experiment, workers)) for workers in (1, 2))
+    for arm in ("real", "real_classical"):
+        assert np.array_equal(predictions(one, 0, arm), predictions(two, 0, arm))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("seeds", 4, "at least 5"),
+        ("fractions", (), "at least one"),
+        ("fractions", (10, 10), "differ"),
+        ("synthetic_share", 1.0, "synthetic_share"),
+        ("confidence", 1.5, "confidence"),
+        ("smallest_gain", -1.0, "smallest_gain"),
+    ],
+)
+def test_impossible_settings_are_refused(key: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(UTILITY, **{key: value})
