@@ -7,9 +7,10 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/set-up
-FLOW ?= restoration
+FLOW ?= pipeline
+GOAL ?=
 PORT ?= 5000
-REPORT := data/reports/index.html
+REPORT := data/reports/$(if $(filter report_%,$(GOAL)),$(GOAL:report_%=%),index).html
 
 # Nothing phones home, from here or from what runs below.
 export DO_NOT_TRACK ?= true
@@ -24,11 +25,11 @@ help: ## this list
 	@echo
 	@echo "presets: $(basename $(notdir $(wildcard tasks/presets/*.yaml)))"
 
-run: $(STAMP) ## do what has changed since the last run, from images to the report
+run: $(STAMP) ## do what has changed since the last run (GOAL=a stage: up to there alone)
 	@before="$$(cksum dvc.lock 2>/dev/null || true)"; \
-	dvc repro; \
+	dvc repro $(GOAL); \
 	if [ "$$before" = "$$(cksum dvc.lock)" ]; then echo "Nothing had changed, nothing was run."; fi; \
-	echo "The report: $(CURDIR)/$(REPORT)"
+	[ ! -e $(REPORT) ] || echo "The report: $(CURDIR)/$(REPORT)"
 
 test: $(STAMP) ## lint, types and tests
 	ruff check .
@@ -36,7 +37,7 @@ test: $(STAMP) ## lint, types and tests
 	mypy
 	pytest
 
-flow: $(STAMP) ## the same as run, inside a Prefect flow (FLOW=restoration or pipeline)
+flow: $(STAMP) ## the same as run, inside a Prefect flow (FLOW=restoration, augmentation or pipeline)
 	@python -m flows.pipeline $(FLOW)
 
 ui: $(STAMP) ## compare runs in MLflow's pages, on this machine only (PORT=5000)
@@ -61,4 +62,5 @@ $(STAMP): requirements.lock pyproject.toml
 clean: ## remove tools' caches and the stages' outputs; the environment, MLflow and DVC's cache stay
 	@rm -rf build ./*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find remint tasks flows tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
-	@rm -rf data/clean data/corrupted data/restored data/models/restorer $(REPORT)
+	@rm -rf data/clean data/corrupted data/restored data/synthetic data/models/restorer \
+		data/models/generator data/reports/{index,restoration,augmentation}.html

@@ -1,7 +1,8 @@
-"""The flows: `restoration` up to the restorer's report, `pipeline` all that dvc.yaml holds.
+"""The flows: `restoration` and `augmentation` up to a page of their own, `pipeline` everything.
 
-`python -m flows.pipeline restoration` runs one here and now, with the server of the active
-Prefect profile or, where none is set, with a temporary one.
+The halves share nothing but the ingested set: on a machine that has room they may run side by side,
+each in a process of its own. `python -m flows.pipeline restoration` runs one here and now, with the
+server of the active Prefect profile or, where none is set, with a temporary one.
 """
 
 import argparse
@@ -23,9 +24,10 @@ from prefect.runtime import flow_run
 from flows import experiment, graph, stages
 from flows.parent import Parent, parent_run
 
-RESTORATION = ("evaluate_restorer", "report")
+RESTORATION = ("evaluate_restorer", "report_restoration")
+AUGMENTATION = ("evaluate_generator", "evaluate_synthetic", "report_augmentation")
 GPU_STAGES = "train_"  # stages whose name begins so queue for the limit "gpu", where it exists
-REPORT = "data/reports/index.html"
+REPORTS = "data/reports"
 # For the temporary server on a small machine; what the user or the profile sets wins.
 DEFAULTS: dict[Any, Any] = {
     settings.PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 120,
@@ -65,8 +67,14 @@ def _turn(name: str) -> Iterator[None]:
 
 @flow(name="restoration")
 def restoration() -> None:
-    """Ingest, corrupt, train and evaluate the restorer, write the report."""
+    """Ingest, corrupt, train and evaluate the restorer, write its page."""
     walk(RESTORATION)
+
+
+@flow(name="augmentation")
+def augmentation() -> None:
+    """Ingest, train and evaluate the generator, export and try its images, write their page."""
+    walk(AUGMENTATION)
 
 
 @flow(name="pipeline")
@@ -157,16 +165,19 @@ def where(opened: dict[str, Any], saved: str | None) -> str:
         [
             f"- MLflow run: {shown if run_id else 'none, MLflow was not to be had'}",
             f"- DVC experiment: {f'`{saved}`, see `dvc exp show`' if saved else 'none'}",
-            f"- report: `{REPORT}`",
+            f"- report: a page in `{REPORTS}`",
         ]
     )
+
+
+FLOWS = {"restoration": restoration, "augmentation": augmentation, "pipeline": pipeline}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one flow now; exit 1 with the failed stage's last lines if it fails."""
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
-    parser.add_argument("flow", choices=("restoration", "pipeline"))
-    chosen = {"restoration": restoration, "pipeline": pipeline}[parser.parse_args(argv).flow]
+    parser.add_argument("flow", choices=FLOWS)
+    chosen = FLOWS[parser.parse_args(argv).flow]
     os.environ.update({name: os.environ.get(name, value) for name, value in stages.QUIET.items()})
     # Ended from outside, the flow ends its stage and its runs before it goes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tasks import stage
+from tasks import mint_files, stage
 
 MARKS = {
     "restored": "algorithmicallyEnhanced",
@@ -22,11 +22,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; each verb is added by a function of its own."""
     parser = argparse.ArgumentParser(
-        prog="remint", description="Restore damaged images with a model trained by Remint."
+        prog="remint",
+        description="Restore damaged images, or mint new labelled ones, with a model trained by "
+        "Remint.",
     )
     parser.add_argument("--version", action="version", version=f"remint {_version()}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_restore(verbs)
+    mint_files.add_parser(verbs)
     _add_preset(verbs)
     return parser
 

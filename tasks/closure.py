@@ -17,7 +17,9 @@ from tasks.presets import round_trip
 
 PACKAGES = ("remint", "tasks")
 # Files that a module reads by their path, where an import would show them.
-BY_PATH = {"tasks/train_restorer.py": ("tasks/served_restorer.py",)}
+BY_PATH = {
+    f"tasks/train_{model}.py": (f"tasks/served_{model}.py",) for model in ("restorer", "generator")
+}
 
 
 def closure(module: str, root: Path) -> list[str]:

@@ -5,56 +5,21 @@ takes any number of folders, or folders of such folders, and shows whatever repo
 """
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks import params, report_data, report_restorer, stage, tracking
+from tasks import params, report_data, report_mint, report_restorer, stage, tracking
 from tasks.console import say
 from tasks.report_inputs import Inputs, read_inputs
+from tasks.report_mint_verdict import mint_verdict
+from tasks.report_parts import Builder, ReportConfig, Section
 from tasks.report_provenance import Provenance, collect
 from tasks.report_verdict import Verdict, verdict
 from tasks.report_words import FILTERS
 
 TEMPLATES = Path(__file__).with_name("templates")
-
-
-@dataclass(frozen=True)
-class ReportConfig:
-    """The report section of params.yaml.
-
-    slider: fixed random images with a slider. gallery: images a group. picture_pixels: longer
-    sides are scaled down to it. curve_points: drawn of each curve. quarantine_rows: files listed.
-    """
-
-    title: str
-    slider: int
-    gallery: int
-    picture_pixels: int
-    curve_points: int
-    quarantine_rows: int
-
-    def __post_init__(self) -> None:
-        least = {"slider": 0, "gallery": 0, "picture_pixels": 16, "curve_points": 2}
-        for name, smallest in {**least, "quarantine_rows": 0}.items():
-            if getattr(self, name) < smallest:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be {smallest} or more")
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page: its anchor and title, the template that draws it, and what that needs."""
-
-    anchor: str
-    title: str
-    template: str
-    data: dict[str, Any]
-
-
-Builder = Callable[[Inputs, Provenance, ReportConfig], list[Section]]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -88,9 +53,10 @@ def render(inputs: Inputs, provenance: Provenance, config: ReportConfig) -> str:
 
 def verdicts(inputs: Inputs) -> list[Verdict]:
     """Return the verdict of each half of Remint that was evaluated."""
-    if inputs.restorer is None:
-        return []
-    return [verdict(inputs.restorer.metrics, inputs.restorer.slices)]
+    restored = inputs.restorer
+    found = [verdict(restored.metrics, restored.slices)] if restored else []
+    minted = mint_verdict(inputs)
+    return [*found, minted] if minted else found
 
 
 def environment() -> Environment:
@@ -142,9 +108,10 @@ def training_sections(
     data = {
         **report_restorer.curves(model, config.curve_points),
         "samples": report_restorer.samples(model, config.picture_pixels),
+        "samples_title": "Fixed validation images during training",
         "card": model.card,
     }
-    return [Section("training", "How it was trained", "training.html", data)]
+    return [Section("training", "How the restorer was trained", "training.html", data)]
 
 
 def data_sections(inputs: Inputs, provenance: Provenance, config: ReportConfig) -> list[Section]:
@@ -161,24 +128,26 @@ def notes_sections(inputs: Inputs, provenance: Provenance, config: ReportConfig)
     if report is None:
         return []
     data = {"notes": report.notes, "extractor": report.extractor}
-    return [Section("notes", "What the figures mean, and what not", "notes.html", data)]
+    return [Section("notes", "What the restorer's figures mean, and what not", "notes.html", data)]
 
 
 def provenance_sections(
     inputs: Inputs, provenance: Provenance, config: ReportConfig
 ) -> list[Section]:
     """Return commit, hashes, parameters and versions."""
-    model = inputs.restorer_model
-    data = {"provenance": provenance, "card": model.card if model else {}}
+    models = {"restorer": inputs.restorer_model, "generator": inputs.generator_model}
+    cards = {name: model.card for name, model in models.items() if model}
+    data = {"provenance": provenance, "cards": cards}
     return [Section("provenance", "Where this comes from", "provenance.html", data)]
 
 
-# The order of the page. A further half of Remint adds its builders here.
+# The order of the page.
 BUILDERS: tuple[Builder, ...] = (
     restorer_sections,
     training_sections,
-    data_sections,
     notes_sections,
+    *report_mint.BUILDERS,
+    data_sections,
     provenance_sections,
 )
 

@@ -5,7 +5,7 @@ twice: slices.json makes a restorer's evaluation, quarantine.csv an ingest, rest
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,25 @@ class RestorerReport:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A trained restorer: its card, its curves (None where there are none), its sample grids."""
+    """A trained model: its card, its curves (None where there are none), its sample grids."""
 
     card: dict[str, Any]
     history: pd.DataFrame | None
     samples: list[Path]
+
+
+@dataclass(frozen=True)
+class MintReport:
+    """What one of the minting half's stages wrote.
+
+    facts: its JSON files by name, such as `figures` or `utility`. gallery: facts and file names
+    relative to `pictures`.
+    """
+
+    metrics: dict[str, float]
+    facts: dict[str, Any]
+    gallery: list[dict[str, Any]]
+    pictures: Path
 
 
 @dataclass
@@ -54,6 +68,10 @@ class Inputs:
     ingest: IngestReport | None = None
     restorer: RestorerReport | None = None
     restorer_model: ModelFolder | None = None
+    generator: MintReport | None = None
+    export: MintReport | None = None
+    synthetic: MintReport | None = None
+    generator_model: ModelFolder | None = None
     folders: list[Path] = field(default_factory=list)
 
 
@@ -66,7 +84,7 @@ def read_inputs(folders: Iterable[Path]) -> Inputs:
     inputs = Inputs()
     for folder in _candidates(asked):
         for name, (sign, read) in READERS.items():
-            if (folder / sign).is_file():
+            if sign(folder):
                 if getattr(inputs, name) is not None:
                     raise ValueError(f"{folder}: a second {name} report; give the page one of each")
                 setattr(inputs, name, read(folder))
@@ -84,7 +102,7 @@ def _candidates(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             continue
-        own = any((folder / sign).is_file() for sign in signs)
+        own = any(sign(folder) for sign in signs)
         found += [folder] if own else sorted(path for path in folder.iterdir() if path.is_dir())
     return list(dict.fromkeys(found))
 
@@ -111,13 +129,28 @@ def _read_restorer(folder: Path) -> RestorerReport:
     )
 
 
-def _read_model(folder: Path) -> ModelFolder:
-    history = folder / "history.csv"
-    return ModelFolder(
-        _json(folder / "restorer.json"),
-        pd.read_csv(history) if history.is_file() else None,
-        sorted((folder / "samples").glob("*.png")),
-    )
+def _model(card: str) -> Callable[[Path], ModelFolder]:
+    def read(folder: Path) -> ModelFolder:
+        history = folder / "history.csv"
+        return ModelFolder(
+            _json(folder / card),
+            pd.read_csv(history) if history.is_file() else None,
+            sorted((folder / "samples").glob("*.png")),
+        )
+
+    return read
+
+
+def _mint(gallery: str, pictures: str, *facts: str) -> Callable[[Path], MintReport]:
+    def read(folder: Path) -> MintReport:
+        return MintReport(
+            _json(folder / "metrics.json"),
+            {name: _json(folder / f"{name}.json") for name in facts},
+            _json(folder / f"{gallery}.json"),
+            folder / pictures,
+        )
+
+    return read
 
 
 def _json(path: Path) -> Any:
@@ -127,8 +160,22 @@ def _json(path: Path) -> Any:
         raise ValueError(f"{path} is not readable JSON ({error}); run its stage again") from None
 
 
-READERS = {
-    "ingest": ("quarantine.csv", _read_ingest),
-    "restorer": ("slices.json", _read_restorer),
-    "restorer_model": ("restorer.json", _read_model),
+def _holds(name: str) -> Callable[[Path], bool]:
+    return lambda folder: (folder / name).is_file()
+
+
+def _figures(spaces: bool) -> Callable[[Path], bool]:
+    """Tell the generator's evaluation, whose figures.json has a row a space, from the export's."""
+    file = "figures.json"
+    return lambda folder: (folder / file).is_file() and ("rows" in _json(folder / file)) == spaces
+
+
+READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Any]]] = {
+    "ingest": (_holds("quarantine.csv"), _read_ingest),
+    "restorer": (_holds("slices.json"), _read_restorer),
+    "restorer_model": (_holds("restorer.json"), _model("restorer.json")),
+    "generator": (_figures(True), _mint("gallery", "gallery", "figures")),
+    "export": (_figures(False), _mint("gallery", "gallery", "figures")),
+    "synthetic": (_holds("utility.json"), _mint("copies", "copies", "utility", "copycheck")),
+    "generator_model": (_holds("generator.json"), _model("generator.json")),
 }

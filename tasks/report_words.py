@@ -20,6 +20,11 @@ NAMES = {
     "mixed": "Mixed damage",
     "real": "Real damage",
     "val_psnr": "PSNR on validation images, dB",
+    "selection_kid": "KID that snapshots are chosen by",
+    "diversity_ratio": "Diversity, of that of real images",
+    "copy_ratio": "Distance to training images, of that of real ones",
+    "overfit_gap": "Sign of D: training less held-out images",
+    "real_sign": "Sign of D on real images",
 }
 TERMS = {
     "psnr": "PSNR",
@@ -69,6 +74,11 @@ def share(value: Any, digits: int = 1) -> str:
     return DASH if value is None else f"{number(100 * value, digits)}{THIN}%"
 
 
+def points(value: Any, digits: int = 2) -> str:
+    """Return a difference in percentage points with its sign."""
+    return f"{signed(value, digits)} points"
+
+
 def count(value: Any) -> str:
     """Return a whole number with thousands parted; a dash where there is none."""
     return DASH if value is None else f"{value:,.0f}"
@@ -112,6 +122,7 @@ FILTERS = {
     "decibel": decibel,
     "signed_decibel": signed_decibel,
     "share": share,
+    "points": points,
     "count": count,
     "flat": flat,
 }

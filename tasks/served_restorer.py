@@ -3,15 +3,13 @@
 MLflow keeps this file and runs it where it loads the model, with `tasks` and `remint` beside it.
 """
 
-import base64
 from typing import Any
 
-import cv2
-import numpy as np
 import pandas as pd
 
 from remint.restorer import Restorer
 from remint.tiling import restore_image
+from tasks.base64_images import decode, encode
 from tasks.tracking import PythonModel, set_model
 
 TILE = 256
@@ -32,22 +30,6 @@ class ServedRestorer(PythonModel):
 
     def _restored(self, text: str) -> str:
         return encode(restore_image(self.restorer, decode(text), TILE, OVERLAP))
-
-
-def decode(text: str) -> np.ndarray:
-    """Return uint8 HWC, one channel for a grey file, else RGB; ValueError if it is no image."""
-    data = np.frombuffer(base64.b64decode(text), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR) if data.size else None
-    if image is None:
-        raise ValueError("the image column must hold base64 of a PNG or JPEG file")
-    return image[..., None] if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
-
-
-def encode(image: np.ndarray) -> str:
-    """Return uint8 HWC pixels as base64 of a PNG file."""
-    ok, png = cv2.imencode(".png", image[..., ::-1] if image.shape[-1] == 3 else image)
-    assert ok
-    return base64.b64encode(png.tobytes()).decode()
 
 
 set_model(ServedRestorer())

@@ -5,7 +5,6 @@ the repository, also when DVC runs the stage in a temporary copy. Who called (a 
 its name) arrives as `MLFLOW_RUN_CONTEXT`, which MLflow reads itself.
 """
 
-import base64
 import dataclasses
 import json
 import os
@@ -18,7 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -106,13 +104,14 @@ class Run:
         else:
             self._put("a file", lambda c: c.log_artifact(self.id, str(path), target), wait=True)
 
-    def restorer(self, folder: Path, example: np.ndarray) -> None:
-        """Log the model folder as a pyfunc model that takes and gives base64 PNG images.
+    def model(self, name: str, folder: Path, example: pd.DataFrame) -> None:
+        """Log a model folder as the pyfunc model of `tasks/served_{name}.py`, which gives images.
 
-        example: uint8 HWC, kept with the model as its input example.
+        example: kept with the model as its input example; its columns are what the model takes,
+        text or whole numbers.
         """
         self._put(
-            "the model", lambda _: _log_restorer(str(self.id), Path(folder), example), wait=True
+            "the model", lambda _: _log_model(str(self.id), name, Path(folder), example), wait=True
         )
 
     def close(self, status: str) -> None:
@@ -244,18 +243,17 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return pairs
 
 
-def _log_restorer(run_id: str, folder: Path, example: np.ndarray) -> None:
-    ok, png = cv2.imencode(".png", example[..., ::-1] if example.shape[-1] == 3 else example)
-    assert ok
-    column = Schema([ColSpec("string", "image")])
+def _log_model(run_id: str, name: str, folder: Path, example: pd.DataFrame) -> None:
+    kinds = {str(c): "long" if example[c].dtype.kind == "i" else "string" for c in example}
+    taken: list[Any] = [ColSpec(kind, column) for column, kind in kinds.items()]
     mlflow.set_tracking_uri(tracking_uri())
     with mlflow.start_run(run_id=run_id):
         mlflow.pyfunc.log_model(
-            name="restorer",
-            python_model=str(CODE / "served_restorer.py"),
-            artifacts={"restorer": str(folder)},
+            name=name,
+            python_model=str(CODE / f"served_{name}.py"),
+            artifacts={name: str(folder)},
             code_paths=[str(CODE), str(CODE.parent / "remint")],
-            signature=ModelSignature(inputs=column, outputs=column),
-            input_example=pd.DataFrame({"image": [base64.b64encode(png.tobytes()).decode()]}),
-            pip_requirements=[f"{name}=={version(name)}" for name in SERVED_NEEDS + SERVED_ALSO],
+            signature=ModelSignature(Schema(taken), Schema([ColSpec("string", "image")])),
+            input_example=example,
+            pip_requirements=[f"{need}=={version(need)}" for need in SERVED_NEEDS + SERVED_ALSO],
         )

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from remint.atomic import replaced_folder, settle_leftovers
@@ -22,6 +23,7 @@ from remint.training.loop import Interrupted
 from remint.training.restorer_run import Report, TrainRestorerConfig, train_restorer
 from remint.training.validation import Validation
 from tasks import guard, params, stage, tracking
+from tasks.base64_images import encode
 from tasks.console import say
 from tasks.diary import UNFINISHED, Diary
 
@@ -69,7 +71,8 @@ def _run(
             notes.take(report)
         publish(model, {**notes.card, "images_seen": sum(notes.seen.values())})
         run.artifact(model / "history.csv")
-        run.restorer(model, clean.at(0)[1])
+        example = pd.DataFrame({"image": [encode(clean.at(0)[1])]})
+        run.model("restorer", model, example)
 
 
 class Notes:

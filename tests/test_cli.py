@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from remint import provenance
 from remint.networks.catalogue import NetworkConfig, build_network
 from remint.restorer import save_card, save_weights
-from tasks import cli, photo, photo_writing
+from tasks import cli, mint_files, photo, photo_writing
 from tasks.restore_files import walk
 
 ENHANCED = provenance.uri("algorithmicallyEnhanced")
@@ -288,6 +288,11 @@ def test_a_broken_xmp_packet_is_written_anew_and_said_to(
     assert restore(model, tmp_path / "a.jpg", tmp_path / "out") == 0
     assert "unreadable XMP was written anew" in capsys.readouterr().out
     assert provenance.read(tmp_path / "out" / "a.jpg") == ENHANCED
+
+
+def test_minting_is_a_verb_beside_restoring() -> None:
+    given = cli.build_parser().parse_args(["mint", "out", "--per-class", "7"])
+    assert (given.run, given.out, given.per_class) == (mint_files.run, Path("out"), 7)
 
 
 def test_a_loop_of_links_and_a_broken_exif_end_no_run(

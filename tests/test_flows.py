@@ -20,7 +20,7 @@ from flows.parent import parent_run
 
 DVC_YAML = """
 stages:
-  report:
+  report_restoration:
     cmd: cat data/reports/restorer/metrics.json model > page
     deps: [data/reports/restorer/metrics.json, model]
     outs: [page]
@@ -75,9 +75,9 @@ def names(found: list[graph.Stage]) -> list[str]:
 
 def test_the_order_is_dvcs_own(repo: Path) -> None:
     found = graph.read(repo)
-    assert names(found) == ["train_restorer", "evaluate_restorer", "report", "apart"]
+    assert names(found) == ["train_restorer", "evaluate_restorer", "report_restoration", "apart"]
     by_name = {stage.name: stage for stage in found}
-    assert by_name["report"].parents == ("evaluate_restorer", "train_restorer")
+    assert by_name["report_restoration"].parents == ("evaluate_restorer", "train_restorer")
     assert by_name["evaluate_restorer"].metrics == ("data/reports/restorer/metrics.json",)
     assert by_name["evaluate_restorer"].kept == ("data/reports/restorer/metrics.json",)
 
@@ -90,8 +90,13 @@ def test_a_goal_takes_all_that_it_reads_from_and_no_more(repo: Path) -> None:
 
 
 def test_the_projects_own_graph_holds_what_the_flows_name(root: Path) -> None:
-    found = graph.with_ancestors(graph.read(root), pipeline.RESTORATION)
-    assert names(found) == ["ingest", "corrupt", "train_restorer", "evaluate_restorer", "report"]
+    found = graph.read(root)
+    restoring, minting = (
+        names(graph.with_ancestors(found, goals))
+        for goals in (pipeline.RESTORATION, pipeline.AUGMENTATION)
+    )
+    assert set(restoring) & set(minting) == {"ingest"}
+    assert set(names(found)) == {*restoring, *minting, "report"}
 
 
 def test_a_stage_runs_once_and_is_cached_after(repo: Path) -> None:
@@ -271,4 +276,4 @@ def test_the_deployment_names_a_flow_that_exists(root: Path) -> None:
     for deployment in yaml.safe_load(text)["deployments"]:
         path, name = deployment["entrypoint"].split(":")
         assert (root / path).samefile(pipeline.__file__)
-        assert name in {"restoration", "pipeline"} and hasattr(pipeline, name)
+        assert name in {"restoration", "augmentation", "pipeline"} and hasattr(pipeline, name)

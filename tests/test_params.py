@@ -14,9 +14,13 @@ import pytest
 
 from remint.atomic import replaced_folder
 from remint.evaluation import EvaluateRestorerConfig
+from remint.generator_scoring import EvaluateGeneratorConfig
 from remint.ingesting import IngestConfig
 from remint.pairs import CorruptConfig
+from remint.synthetic import ExportConfig
+from remint.training.generator_run import TrainGeneratorConfig
 from remint.training.restorer_run import TrainRestorerConfig
+from remint.usefulness.config import EvaluateSyntheticConfig
 from tasks import console, params, presets, stage
 from tasks.report import ReportConfig
 
@@ -25,6 +29,10 @@ SECTIONS = {
     "corrupt": CorruptConfig,
     "train_restorer": TrainRestorerConfig,
     "evaluate_restorer": EvaluateRestorerConfig,
+    "train_generator": TrainGeneratorConfig,
+    "evaluate_generator": EvaluateGeneratorConfig,
+    "export_synthetic": ExportConfig,
+    "evaluate_synthetic": EvaluateSyntheticConfig,
     "report": ReportConfig,
 }
 

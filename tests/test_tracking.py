@@ -12,11 +12,17 @@ from pathlib import Path
 import cv2
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
+from safetensors.torch import save_file
 
+from remint.minter import CARD, FORMAT, WEIGHTS, Minter
 from remint.networks.catalogue import NetworkConfig, build_network
+from remint.networks.minting_catalogue import GeneratorConfig, build_generator
 from remint.restorer import save_card, save_weights
 from tasks import outbox, parent_run, tracking
+from tasks.base64_images import encode
+from tasks.train_generator import served_example
 
 
 @dataclass(frozen=True)
@@ -174,22 +180,39 @@ def logged_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     card = {"network": network.__dict__, "channels": 1, "default_interpolation": 0.0}
     save_card(folder, card)
     with tracking.stage_run("train_restorer", CONFIG) as run:
-        run.restorer(folder, np.full((28, 28, 1), 100, np.uint8))
+        example = encode(np.full((28, 28, 1), 100, np.uint8))
+        run.model("restorer", folder, pd.DataFrame({"image": [example]}))
+    return model_uri(str(run.id))
+
+
+@pytest.fixture(scope="module")
+def logged_generator(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The URI of a tiny untrained generator, logged as the stage does it, and its second image."""
+    folder = tmp_path_factory.mktemp("generator")
+    network = GeneratorConfig(name="vae", width=8, judge_width=8, latent=4)
+    card = {"format": FORMAT, "channels": 1, "size": 16, "class_names": ["cat", "dog"]}
+    (folder / CARD).write_text(json.dumps({**card, "network": vars(network)}))
+    save_file(build_generator(network, 1, 16, 2).state_dict(), folder / WEIGHTS)
+    minter = Minter.load(folder, device="cpu")
+    with tracking.stage_run("train_generator", CONFIG) as run:
+        run.model("generator", folder, served_example(minter))
+    return model_uri(str(run.id)), encode(minter.mint(np.array([1]), np.array([7]))[0])
+
+
+def model_uri(run_id: str) -> str:
     client = mlflow.MlflowClient(tracking.tracking_uri())
-    found = client.search_logged_models(
-        [client.get_run(str(run.id)).info.experiment_id],
-        filter_string=f"source_run_id = '{run.id}'",
-    )
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
     return str(found[0].model_uri)
 
 
 AWAY = """
-import sys
+import json, sys
 sys.meta_path = [f for f in sys.meta_path if "editable" not in repr(f)]
 sys.path = [p for p in sys.path if p not in ("", sys.argv[3])]
 import mlflow, pandas as pd
 model = mlflow.pyfunc.load_model(sys.argv[1])
-out = model.predict(pd.DataFrame({"image": [sys.argv[2]]}))
+out = model.predict(pd.DataFrame(json.loads(sys.argv[2])))
 import remint, tasks
 for package in (remint, tasks):
     assert not package.__file__.startswith(sys.argv[3]), package.__file__
@@ -198,21 +221,34 @@ print(out["image"][0])
 """
 
 
+def predicted(uri: str, row: dict[str, object], root: Path, folder: Path) -> str:
+    """Return the image that a logged model gives for one row, away from the checkout."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    asked = json.dumps({name: [value] for name, value in row.items()})
+    done = subprocess.run(
+        [sys.executable, "-c", AWAY, uri, asked, str(root)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-1]
+
+
 def test_the_logged_restorer_runs_without_the_checkout(
     logged_model: str, root: Path, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
     _, png = cv2.imencode(".png", rng.integers(0, 256, (40, 30, 3), np.uint8))
     text = base64.b64encode(png.tobytes()).decode()
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-c", AWAY, logged_model, text, str(root)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    restored = base64.b64decode(done.stdout.split()[-1])
+    restored = base64.b64decode(predicted(logged_model, {"image": text}, root, tmp_path))
     image = cv2.imdecode(np.frombuffer(restored, np.uint8), cv2.IMREAD_UNCHANGED)
     assert image.shape == (40, 30, 3)
+
+
+def test_the_logged_generator_mints_the_same_image_without_the_checkout(
+    logged_generator: tuple[str, str], root: Path, tmp_path: Path
+) -> None:
+    uri, image = logged_generator
+    assert predicted(uri, {"class": "dog", "seed": 7}, root, tmp_path) == image

@@ -1,0 +1,192 @@
+"""Stage evaluate_generator: how near minted images come to real ones, and their classes right.
+
+  python -m tasks.evaluate_generator MODEL CLEAN REPORT [--beside MODEL ...]
+writes metrics.json, figures.json, gallery/ and gallery.json into the folder REPORT. Models named by
+--beside (the article's recipe, a VAE, ...) are measured on the same images; their figures stand in
+figures.json beside those of MODEL.
+"""
+
+import argparse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from remint.atomic import replaced_folder
+from remint.class_scoring import (
+    accuracy_on_test,
+    class_notes,
+    class_rows,
+    sample_classes,
+)
+from remint.features import ClassifierExtractor, pretrained_spaces, set_classifier
+from remint.generator_scoring import (
+    EvaluateGeneratorConfig,
+    Mint,
+    Reals,
+    read_reals,
+    score_space,
+)
+from remint.imageset import ImageSet
+from remint.minter import Minter
+from remint.training.device import pick_device
+from tasks import params, stage, tracking
+from tasks.console import progress, say
+from tasks.generator_report import (
+    Judge,
+    Measured,
+    class_means,
+    flat_metrics,
+    headline_row,
+    sheets,
+    write_gallery,
+)
+
+T = TypeVar("T")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage; see --help."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tasks.evaluate_generator",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path)
+    parser.add_argument("clean", type=Path)
+    parser.add_argument("report", type=Path)
+    parser.add_argument("--beside", type=Path, nargs="+", default=[], metavar="MODEL")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    arguments = parser.parse_args(argv)
+    config = params.load("evaluate_generator", EvaluateGeneratorConfig, arguments.params)
+    run_stage(config, arguments.model, arguments.clean, arguments.report, arguments.beside)
+
+
+def run_stage(
+    config: EvaluateGeneratorConfig,
+    model: Path,
+    clean_path: Path,
+    report: Path,
+    beside: Sequence[Path] = (),
+) -> None:
+    """Measure the model in `model`, and those in `beside`; write the report."""
+    mint = Minter.load(model, device=config.device)
+    others = [Minter.load(folder, device=config.device) for folder in beside]
+    clean = ImageSet(clean_path)
+    data = {"clean": clean.fingerprint, "generator": mint.fingerprint}
+    with tracking.stage_run("evaluate_generator", config, data) as run:
+        metrics, picture = evaluate(config, mint, clean, report, others)
+        run.figures(metrics)
+        run.image("samples", picture, 0)
+        run.artifact(report / "figures.json")
+    say(sentence(metrics))
+
+
+def evaluate(
+    config: EvaluateGeneratorConfig,
+    mint: Mint,
+    clean: ImageSet,
+    report: Path,
+    others: Sequence[Mint] = (),
+) -> tuple[dict[str, float], np.ndarray]:
+    """Write the report of a generator; return its metrics and the sheet of samples."""
+    reals = read_reals(clean, mint, config, watch)
+    judge = make_judge(config, clean, reals)
+    measured = measure(config, mint, reals, judge)
+    rivals = [{**_facts(m), **_rival(config, m, reals, judge)} for m in others]
+    metrics = flat_metrics(measured, judge)
+    figures = {
+        "notes": [*_origin_notes(mint, clean), *measured.notes, *judge.notes],
+        "model": _facts(mint),
+        "headline_space": headline_row(measured.rows)["space"],
+        "rows": measured.rows,
+        "classes": measured.classes,
+        "beside": rivals,
+    }
+    with replaced_folder(report) as folder:
+        stage.write_json(folder / "metrics.json", metrics)
+        stage.write_json(folder / "figures.json", figures)
+        found = sheets(config, mint, reals, judge, measured)
+        return metrics, write_gallery(folder, found)
+
+
+def make_judge(config: EvaluateGeneratorConfig, clean: ImageSet, reals: Reals) -> Judge:
+    """Load the networks at hand, and train the set's own classifier where it has classes."""
+    device = pick_device(config.device)
+    spaces, notes = pretrained_spaces(device)
+    if len(clean.class_names) < 2:
+        note = "No class figures and no classifier's space: the set has fewer than two classes."
+        return Judge(spaces, None, None, [*notes, note])
+    say("training the set's own classifier, or taking it from the cache")
+    classifier = set_classifier(
+        clean, config.classifier, config.training_images, config.seed, reals.cache, str(device)
+    )
+    accuracy = accuracy_on_test(classifier, reals)
+    return Judge([*spaces, ClassifierExtractor(classifier)], classifier, accuracy, notes)
+
+
+def measure(config: EvaluateGeneratorConfig, mint: Mint, reals: Reals, judge: Judge) -> Measured:
+    """Return a generator's figures in every space and for every class."""
+    rows, notes = [], []
+    for space in judge.spaces:
+        own = isinstance(space, ClassifierExtractor)
+        asked = config.classifier_images if own else config.images
+        scored = score_space(mint, reals, space, asked, config.seed)
+        rows.append(scored.row)
+        notes += scored.notes
+    if judge.classifier is None:
+        return Measured(rows, notes=notes)
+    count = config.images_per_class
+    samples = sample_classes(mint, judge.classifier, count, config.seed, watch)
+    known = reals.reference.head(config.search_images)
+    features = reals.features(ClassifierExtractor(judge.classifier), known)
+    classes = class_rows(samples, mint.class_names, known, features)
+    return Measured(rows, classes, samples, notes + class_notes(classes, judge.accuracy))
+
+
+def watch(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    """Show how far an iterable is."""
+    return progress(items, total, label)
+
+
+def _rival(
+    config: EvaluateGeneratorConfig, mint: Mint, reals: Reals, judge: Judge
+) -> dict[str, Any]:
+    read_reals(reals.clean, mint, config, watch)  # refuses a generator of another set
+    measured = measure(config, mint, reals, judge)
+    return {"rows": measured.rows, "classes": measured.classes, **class_means(measured.classes)}
+
+
+def _facts(mint: Mint) -> dict[str, Any]:
+    """Say which generator it is; name: of its networks, where the card gives it no other."""
+    kept = ("name", "images_seen", "selected", "minutes", "parameters")
+    facts = {key: mint.card[key] for key in kept if key in mint.card}
+    name = mint.card.get("network", {}).get("name", "generator")
+    return {"fingerprint": mint.fingerprint, "name": name, **facts}
+
+
+def _origin_notes(mint: Mint, clean: ImageSet) -> list[str]:
+    """Say where the figures' data differ from what the generator was trained on."""
+    trained_on = mint.card.get("data", {}).get("clean")
+    if trained_on == clean.fingerprint:
+        return []
+    return ["The generator was trained on another version of this set than it is compared with."]
+
+
+def sentence(metrics: Mapping[str, float]) -> str:
+    """Say the outcome in one line."""
+    parts = [f"{metrics['images']:,.0f} images"]
+    if "kid_efflite0" in metrics:
+        floor = metrics.get("kid_efflite0_floor")
+        beside = "" if floor is None else f" (real {1000 * floor:.1f})"
+        parts.append(f"KID-EffLite0 x 1000 {1000 * metrics['kid_efflite0']:.1f}{beside}")
+    if "coverage" in metrics:
+        parts.append(f"precision {metrics['precision']:.2f}, coverage {metrics['coverage']:.2f}")
+    if "class_accuracy" in metrics:
+        parts.append(f"class accuracy {metrics['class_accuracy']:.1%}")
+    return ", ".join(parts)
+
+
+if __name__ == "__main__":
+    stage.entry(main)

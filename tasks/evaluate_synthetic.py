@@ -1,0 +1,114 @@
+"""Stage evaluate_synthetic: do the minted images help a classifier, and is any of them a copy?
+
+  python -m tasks.evaluate_synthetic CLEAN SYNTHETIC REPORT
+writes metrics.json, utility.json, utility.csv, copycheck.json, copies.json and copies/ into the
+folder REPORT. SYNTHETIC is what export_synthetic wrote, or an image set.
+
+A fraction of the real images is judged with a generator that saw nothing else: ingest so few, train
+and mint on them, and give both sets beside the whole ones:
+  python -m tasks.evaluate_synthetic --also CLEAN25 SYNTHETIC25 CLEAN SYNTHETIC REPORT
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from remint.atomic import replaced_folder
+from remint.imageset import ImageSet
+from remint.training.device import pick_device
+from remint.usefulness.config import EvaluateSyntheticConfig
+from remint.usefulness.fits import fit_all
+from remint.usefulness.outcomes import Outcomes
+from remint.usefulness.study import Origin, prepare
+from tasks import params, stage, tracking
+from tasks.console import progress, say
+from tasks.copy_report import check_copies, write_copies
+from tasks.utility_report import utility_facts, utility_metrics, write_utility
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage on the paths given on the command line."""
+    given = _parser().parse_args(argv)
+    config = params.load("evaluate_synthetic", EvaluateSyntheticConfig, given.params)
+    also = [_origin(*map(Path, pair)) for pair in given.also]
+    run_stage(config, _origin(given.clean, given.synthetic), also, given.report)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tasks.evaluate_synthetic",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("clean", type=Path, help="the real image set")
+    parser.add_argument("synthetic", type=Path, help="export, or image set, to be judged")
+    parser.add_argument("report", type=Path, help="folder for figures and pictures")
+    parser.add_argument(
+        "--also", nargs=2, action="append", default=[], metavar=("CLEAN", "SYNTHETIC")
+    )
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    return parser
+
+
+def _origin(clean: Path, synthetic: Path) -> Origin:
+    """Open both sets; an export keeps its own in `set`."""
+    inside = synthetic / "set"
+    if not inside.is_dir() and (synthetic / "manifest.parquet").is_file():
+        raise ValueError(
+            f"{synthetic} was exported without the image set that is judged; add set to "
+            "export_synthetic.formats."
+        )
+    return Origin(ImageSet(clean), ImageSet(inside if inside.is_dir() else synthetic))
+
+
+def run_stage(
+    config: EvaluateSyntheticConfig, main: Origin, also: Sequence[Origin], report: Path
+) -> None:
+    """Judge usefulness and look for copies; write the report."""
+    for origin in (main, *also):
+        origin.check()
+    data = {"clean": main.clean.fingerprint, "synthetic": main.synthetic.fingerprint}
+    with tracking.stage_run("evaluate_synthetic", config, data) as run:
+        utility, metrics = judge_utility(config, main, also)
+        copies = check_copies(config, main.clean, main.synthetic)
+        metrics |= copies.metrics
+        with replaced_folder(report) as folder:
+            write_utility(folder, utility)
+            sheet = write_copies(folder, copies)
+            stage.write_json(folder / "metrics.json", metrics)
+        run.figures(metrics)
+        if sheet is not None:
+            run.image("nearest_pairs", sheet, 0)
+        run.artifact(report / "utility.json")
+        run.artifact(report / "copycheck.json")
+    _tell(utility, copies.facts)
+
+
+def judge_utility(
+    config: EvaluateSyntheticConfig, main: Origin, also: Sequence[Origin]
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Fit every arm; return utility.json and the figures for metrics.json."""
+    if len(main.clean.class_names) < 2:
+        note = "Usefulness is judged by a classifier, and this set has no two classes."
+        return {"notes": [note], "arms": [], "verdicts": [], "controls": [], "gaps": []}, {}
+    study = prepare(main, also, config, str(pick_device(config.device)))
+    total = len(study.experiment.jobs())
+    fits = list(progress(fit_all(study.experiment, config.workers), total, "classifiers"))
+    outcomes = Outcomes(study.experiment, fits, study.labels)
+    return utility_facts(outcomes, study.notes), utility_metrics(outcomes)
+
+
+def _tell(utility: Mapping[str, Any], copies: Mapping[str, Any]) -> None:
+    for row in utility["verdicts"]:
+        if row["primary"] or row["verdict"] == "not judged":
+            say(row["text"])
+    for row in utility["gaps"] + [row for row in utility["controls"] if not row["passed"]]:
+        say(row["text"])
+    for row in copies["selftest"]:
+        say(f"planted {row['description']} copies: {row['detected_share']:.0%} detected")
+    say(copies["verdict"])
+
+
+if __name__ == "__main__":
+    stage.entry(main)

@@ -1,0 +1,103 @@
+"""Stage export_synthetic: a trained generator in, a filtered, marked and described set out.
+
+python -m tasks.export_synthetic data/models/generator data/clean data/synthetic data/reports/export
+"""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from remint.atomic import replaced_folder
+from remint.exporting.export import Summary, export
+from remint.exporting.filters import FILTERS
+from remint.exporting.writers import Item
+from remint.galleries import sheet
+from remint.imagefile import encode_png
+from remint.imageset import ImageSet
+from remint.minter import Minter
+from remint.synthetic import ExportConfig
+from tasks import params, stage, tracking
+from tasks.console import progress, say
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the paths and the export_synthetic section; write the export and its report."""
+    given = _arguments(argv)
+    config = params.load("export_synthetic", ExportConfig, given.params)
+    if "set" not in config.formats:
+        raise ValueError("export_synthetic.formats lacks set, which evaluate_synthetic reads")
+    minter = Minter.load(given.model, device=config.device)
+    clean = ImageSet(given.clean)
+    inputs = [given.model, given.clean, *ingested(given.params)]
+    data = {"clean": clean.fingerprint, "generator": minter.fingerprint}
+    with tracking.stage_run("export_synthetic", config, data) as run:
+        summary = export(minter, clean, config, given.out, inputs, shown)
+        with replaced_folder(given.report) as folder:
+            write_report(folder, summary)
+        run.figures(summary.metrics)
+        run.image("exported", exported_sheet(summary), 0)
+        run.artifact(given.out / "README.md")
+        run.artifact(given.report / "figures.json")
+    tell(summary, given.out)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tasks.export_synthetic", description=__doc__)
+    parser.add_argument("model", type=Path, help="folder of the trained generator")
+    parser.add_argument("clean", type=Path, help="folder of the set that it was trained on")
+    parser.add_argument("out", type=Path, help="folder to export to; must not exist yet")
+    parser.add_argument("report", type=Path, help="folder for counts and pictures")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    return parser.parse_args(argv)
+
+
+def ingested(path: Path) -> list[Path]:
+    """Return the folder that the ingest section names: users' own images, to keep away from."""
+    source = params.read(path).get("ingest", {}).get("path")
+    return [Path(source)] if isinstance(source, str) and source else []
+
+
+def shown(items: Iterable[Item], total: int) -> Iterable[Item]:
+    """Pass the kept images on and show how far the export is."""
+    return progress(items, total, "mint")
+
+
+def write_report(folder: Path, summary: Summary) -> None:
+    """Write metrics.json, figures.json and the pictures with gallery.json."""
+    stage.write_json(folder / "metrics.json", summary.metrics)
+    figures = {"notes": summary.notes, "classes": summary.tally.classes()}
+    stage.write_json(folder / "figures.json", figures)
+    pictures = folder / "gallery"
+    pictures.mkdir()
+    listed = [{"group": "exported", "title": "Exported, a row a class", "file": "exported.png"}]
+    (pictures / "exported.png").write_bytes(encode_png(exported_sheet(summary)))
+    for name in FILTERS:
+        if images := summary.tally.turned_down.get(name):
+            title = f"Turned down by {name.replace('_', ' ')}"
+            listed.append({"group": "rejected", "title": title, "file": f"{name}.png"})
+            (pictures / f"{name}.png").write_bytes(encode_png(sheet([images])))
+    stage.write_json(folder / "gallery.json", listed)
+
+
+def exported_sheet(summary: Summary) -> np.ndarray:
+    """Return uint8 HW3: a row of exported images a class."""
+    rows = [images for _, images in sorted(summary.tally.shown.items())]
+    return sheet(rows)
+
+
+def tell(summary: Summary, out: Path) -> None:
+    """Say the outcome: one line, and one for each note."""
+    figures = summary.metrics
+    turned = [
+        f"{name.replace('_', ' ')} {n:,}" for name, n in summary.tally.by_filter().items() if n
+    ]
+    because = f" ({', '.join(turned)} turned down)" if turned else ""
+    say(f"exported {figures['images']:,.0f} of {figures['minted']:,.0f} minted{because} to {out}")
+    for note in summary.notes:
+        say(f"note: {note}")
+
+
+if __name__ == "__main__":
+    stage.entry(main)

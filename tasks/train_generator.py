@@ -1,0 +1,135 @@
+"""Stage train_generator: a clean set in, a class-conditional generator out.
+
+Checkpoints and curves of a run that is not finished lie in MODEL/checkpoints; an older model in
+the folder stays whole until the new one replaces it.
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+
+from remint.atomic import replaced_folder
+from remint.imageset import ImageSet
+from remint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
+from remint.training.device import pick_device
+from remint.training.distributed import process_group, rank
+from remint.training.generator_run import MintReport, TrainGeneratorConfig, train_generator
+from remint.training.loop import Interrupted
+from tasks import guard, params, stage, tracking
+from tasks.console import say
+from tasks.diary import UNFINISHED, Diary
+
+COLUMNS, ROWS = 10, 20  # of a sample grid: images a class, and at most so many classes
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage; see --help."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.train_generator", description=__doc__)
+    parser.add_argument("clean", type=Path)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    args = parser.parse_args(argv)
+    config = params.load("train_generator", TrainGeneratorConfig, args.params)
+    clean = ImageSet(args.clean)
+    try:
+        with guard.stop_reasons() as stop_reason, process_group():
+            _run(config, clean, args.model, stop_reason)
+    except Interrupted as reason:
+        say(f"train_generator: {reason}; the same command goes on from there")
+        raise SystemExit(143) from None
+
+
+def _run(
+    config: TrainGeneratorConfig,
+    clean: ImageSet,
+    model: Path,
+    stop_reason: Callable[[], str | None],
+) -> None:
+    reports = train_generator(config, clean, model / UNFINISHED, stop_reason)
+    if rank() != 0:
+        for _ in reports:
+            pass
+        return
+    data = {"clean": clean.fingerprint}
+    on_gpu = pick_device(config.device).type == "cuda"
+    with (
+        guard.alone(model / UNFINISHED, on_gpu, stop_reason),
+        tracking.stage_run("train_generator", config, data) as run,
+        closing(Diary(model / UNFINISHED, run)) as diary,
+    ):
+        for report in reports:
+            take(report, diary, config.budget.images)
+        publish(model, report)
+        run.figures({f"selected_{name}": value for name, value in report.best.items()})
+        run.artifact(model / "history.csv")
+        run.model("generator", model, served_example(report.minter))
+
+
+def take(report: MintReport, diary: Diary, total: int | None) -> None:
+    """Take one report down."""
+    progress = report.progress
+    if progress.note:
+        say(f"train_generator: {progress.note}")
+        return
+    values = {**progress.losses, **report.figures}
+    if progress.losses:
+        diary.row("generator", progress.images, progress, values)
+    if progress.sample_due:
+        diary.picture(sample_grid(report.minter), progress.images)
+    shown = f"KID {report.figures['selection_kid']:.4f}" if report.figures else "no look yet"
+    diary.tell("generator", progress, total, shown)
+
+
+def served_example(minter: Minter) -> pd.DataFrame:
+    """Return what the served model is asked for: a row for each of the first classes."""
+    names = minter.class_names[:3] or [""]
+    return pd.DataFrame({"class": names, "seed": range(len(names))})
+
+
+def sample_grid(minter: Minter) -> np.ndarray:
+    """Return uint8 HWC: one row a class, the same seeds every time."""
+    rows = min(ROWS, minter.classes)
+    labels = np.repeat(np.arange(rows), COLUMNS)
+    images = minter.mint(labels, np.arange(len(labels)))
+    side, channels = minter.size, minter.channels
+    grid = images.reshape(rows, COLUMNS, side, side, channels).swapaxes(1, 2)
+    return np.ascontiguousarray(grid.reshape(rows * side, COLUMNS * side, channels))
+
+
+def publish(model: Path, report: MintReport) -> None:
+    """Put the best snapshot, and the last, in place of what lies in the folder, or nothing."""
+    unfinished, minter = model / UNFINISHED, report.minter
+    card: dict[str, Any] = {
+        **minter.card,
+        "format": FORMAT,
+        "images_seen": report.progress.images,
+        "minutes": round(report.progress.minutes, 2),
+        "selected": report.best,
+        "torch": torch.__version__,
+    }
+    with replaced_folder(model) as folder:
+        shutil.copy2(unfinished / "best.safetensors", folder / WEIGHTS)
+        for name in ("history.csv", "looks.json"):
+            shutil.copy2(unfinished / name, folder)
+        shutil.copytree(unfinished / "samples", folder / "samples")
+        _save(minter.network, folder / "last.safetensors")
+        if minter.discriminator is not None:
+            _save(minter.discriminator, folder / JUDGE_WEIGHTS)
+        (folder / CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
+
+
+def _save(network: torch.nn.Module, path: Path) -> None:
+    save_file({k: t.detach().cpu().contiguous() for k, t in network.state_dict().items()}, path)
+
+
+if __name__ == "__main__":
+    stage.entry(main)
