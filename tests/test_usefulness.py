@@ -17,7 +17,7 @@ from remint.usefulness.crossed import (
     holm,
     macro_f1_shares,
 )
-from remint.usefulness.fits import Case, Experiment, fit_all, predictions
+from remint.usefulness.fits import Case, Experiment, fit_all
 from remint.usefulness.labelled import Labelled, first_of_each_class
 from remint.usefulness.outcomes import Outcomes
 from remint.usefulness.study import far_from
@@ -197,17 +197,6 @@ def test_without_a_fair_synthetic_set_a_fraction_is_not_judged() -> None:
     found = outcomes(None)
     assert [row["verdict"] for row in verdict_rows(found)] == ["not judged"]
     assert {row["arm"] for row in found.table()} == {"real", "real_classical", "real_duplicates"}
-
-
-def test_processes_do_not_change_what_is_predicted() -> None:
-    test = bars(30, seed=2)
-    utility = dataclasses.replace(UTILITY, judge=JudgeConfig(steps=3, batch=8, rate=0.01, width=4))
-    experiment = Experiment(
-        (Case("all", bars(9, seed=1), None),), test.images, CLASSES, utility, 0, "cpu"
-    )
-    one, two = (list(fit_all(experiment, workers)) for workers in (1, 2))
-    for arm in ("real", "real_classical"):
-        assert np.array_equal(predictions(one, 0, arm), predictions(two, 0, arm))
 
 
 @pytest.mark.parametrize(
