@@ -54,5 +54,6 @@ def feed(source: Numbered, first: int, batch: int, workers: int) -> Iterator[tup
         sampler=counters,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
+        multiprocessing_context="spawn",  # a fork would inherit locks of threads it has not
     )
     return iter(loader)
