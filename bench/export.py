@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 
 from bench.image_sets import MIB, ROOT, SECONDS_BETWEEN_LOOKS, _memory
-from remint.classifier import ClassifierConfig
 from remint.exporting.export import export
 from remint.exporting.filters import FilterConfig
 from remint.exporting.marking import SigningConfig
 from remint.exporting.nearness import SmallPixels
 from remint.exporting.reals import RealsConfig
-from remint.imageset import ImageSet, Record, pixel_id, write
-from remint.synthetic import ExportConfig, Format
+from remint.images.imageset import ImageSet, Record, pixel_id, write
+from remint.mint.classifier import ClassifierConfig
+from remint.mint.synthetic import ExportConfig, Format
 
 KINDS = ("set", "imagefolder", "webdataset", "filtered")
 SIDE = 28

@@ -22,12 +22,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from remint import imageset
-from remint.census import Census
-from remint.ingesting import IngestConfig, ingest
-from remint.items import limited
-from remint.pairs import FIELDS, CorruptConfig, corrupted_records, set_metadata
-from remint.sources import open_source
+from remint.images import imageset
+from remint.images.pairs import FIELDS, CorruptConfig, corrupted_records, set_metadata
+from remint.ingest.census import Census
+from remint.ingest.ingesting import IngestConfig, ingest
+from remint.ingest.items import limited
+from remint.ingest.sources import open_source
 from tasks.params import load
 
 ROOT = Path(__file__).resolve().parents[1]

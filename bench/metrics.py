@@ -25,12 +25,12 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 from torch_fidelity.utils import extract_featuresdict_from_input_id
 
-from remint import efflite
 from remint.arrays import scale
 from remint.metrics.features import EffLiteExtractor
 from remint.metrics.frechet import frechet_distance_of_features
 from remint.metrics.kernel import kernel_distance, kernel_distance_of_subsets
 from remint.metrics.neighbours import neighbour_scores
+from remint.networks import efflite
 
 SEED = 2020  # torch-fidelity's
 PICTURES, SIDES = 64, (28, 224)

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from remint import imageset
-from remint.imageset import ImageSet, Record
+from remint.images import imageset
+from remint.images.imageset import ImageSet, Record
+from remint.images.pairs import FIELDS
 from remint.networks.catalogue import NetworkConfig, build_network
-from remint.pairs import FIELDS
 from remint.training.pairsource import DataConfig, PairSource
 from remint.training.restoration import PIXEL_LOSSES
 from remint.training.restorer_run import TrainRestorerConfig, train_restorer

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from remint import planting
-from remint.classifier import train_classifier
-from remint.copyspaces import FeatureSpace, PixelSpace, Space
-from remint.copystudy import CopyStudy, Groups, Pair, some, verdict
-from remint.galleries import sheet
-from remint.imagefile import encode_png
-from remint.imageset import ImageSet
+from remint.copies import planting
+from remint.copies.copyspaces import FeatureSpace, PixelSpace, Space
+from remint.copies.copystudy import CopyStudy, Groups, Pair, some, verdict
+from remint.images.imagefile import encode_png
+from remint.images.imageset import ImageSet
 from remint.metrics.features import EffLiteExtractor, cached_features
+from remint.mint.classifier import train_classifier
+from remint.restore.galleries import sheet
 from remint.training.device import pick_device
 from remint.usefulness.arms import ARMS
 from remint.usefulness.config import EvaluateSyntheticConfig

@@ -7,8 +7,8 @@ import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from remint.imageset import ImageSet, Record, write
-from remint.pairs import FIELDS, CorruptConfig, corrupted_records, planned_rows, set_metadata
+from remint.images.imageset import ImageSet, Record, write
+from remint.images.pairs import FIELDS, CorruptConfig, corrupted_records, planned_rows, set_metadata
 from tasks import params, stage, tracking
 from tasks.console import progress, say
 

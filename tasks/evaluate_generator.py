@@ -14,22 +14,22 @@ from typing import Any, TypeVar
 import numpy as np
 
 from remint.atomic import replaced_folder
-from remint.class_scoring import (
+from remint.images.imageset import ImageSet
+from remint.mint.class_scoring import (
     accuracy_on_test,
     class_notes,
     class_rows,
     sample_classes,
 )
-from remint.features import ClassifierExtractor, pretrained_spaces, set_classifier
-from remint.generator_scoring import (
+from remint.mint.features import ClassifierExtractor, pretrained_spaces, set_classifier
+from remint.mint.generator_scoring import (
     EvaluateGeneratorConfig,
     Mint,
     Reals,
     read_reals,
     score_space,
 )
-from remint.imageset import ImageSet
-from remint.minter import Minter
+from remint.mint.minter import Minter
 from remint.training.device import pick_device
 from tasks import params, stage, tracking
 from tasks.console import progress, say

@@ -21,11 +21,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from remint import protocol
 from remint.atomic import replaced_folder
-from remint.classical import TunedMethod
-from remint.distances import Sets
-from remint.evaluation import (
+from remint.images.imageset import ImageSet, Record, write
+from remint.metrics.optional import lpips_distance
+from remint.metrics.pixels import PairDistance
+from remint.restore import protocol
+from remint.restore.classical import TunedMethod
+from remint.restore.distances import Sets
+from remint.restore.evaluation import (
     RESTORED_FIELDS,
     EvaluateRestorerConfig,
     Row,
@@ -34,10 +37,7 @@ from remint.evaluation import (
     evaluate,
     tune_classical,
 )
-from remint.imageset import ImageSet, Record, write
-from remint.metrics.optional import lpips_distance
-from remint.metrics.pixels import PairDistance
-from remint.restorer import Restorer
+from remint.restore.restorer import Restorer
 from remint.training.device import pick_device
 from tasks import params, stage, tracking
 from tasks.console import progress, say

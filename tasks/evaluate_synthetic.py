@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from remint.atomic import replaced_folder
-from remint.imageset import ImageSet
+from remint.images.imageset import ImageSet
 from remint.training.device import pick_device
 from remint.usefulness.config import EvaluateSyntheticConfig
 from remint.usefulness.fits import fit_all

@@ -13,11 +13,11 @@ from remint.atomic import replaced_folder
 from remint.exporting.export import Summary, export
 from remint.exporting.filters import FILTERS
 from remint.exporting.writers import Item
-from remint.galleries import sheet
-from remint.imagefile import encode_png
-from remint.imageset import ImageSet
-from remint.minter import Minter
-from remint.synthetic import ExportConfig
+from remint.images.imagefile import encode_png
+from remint.images.imageset import ImageSet
+from remint.mint.minter import Minter
+from remint.mint.synthetic import ExportConfig
+from remint.restore.galleries import sheet
 from tasks import params, stage, tracking
 from tasks.console import progress, say
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from remint.class_scoring import ClassSample
-from remint.classifier import Classifier
-from remint.features import ClassifierExtractor
-from remint.generator_pictures import Picture, Shown, judged_pictures, pictures
-from remint.generator_scoring import EvaluateGeneratorConfig, Mint, Reals, Row
-from remint.imagefile import encode_png
+from remint.images.imagefile import encode_png
 from remint.metrics.features import Extractor
+from remint.mint.class_scoring import ClassSample
+from remint.mint.classifier import Classifier
+from remint.mint.features import ClassifierExtractor
+from remint.mint.generator_pictures import Picture, Shown, judged_pictures, pictures
+from remint.mint.generator_scoring import EvaluateGeneratorConfig, Mint, Reals, Row
 from tasks import stage
 
 # figure of a space's row -> its name among the metrics, the space's name put in

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from remint.census import Census
-from remint.ingesting import IngestConfig, Prepared, ingest
-from remint.items import Source, limited
-from remint.sources import open_source
+from remint.ingest.census import Census
+from remint.ingest.ingesting import IngestConfig, Prepared, ingest
+from remint.ingest.items import Source, limited
+from remint.ingest.sources import open_source
 from tasks import stage
 from tasks.console import progress, say
 from tasks.params import load

@@ -40,9 +40,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(given: argparse.Namespace) -> None:
     """Mint as the options say; ValueError with a sentence where that is impossible."""
     from remint.exporting.export import export
-    from remint.imageset import ImageSet
-    from remint.minter import Minter
-    from remint.synthetic import ExportConfig
+    from remint.images.imageset import ImageSet
+    from remint.mint.minter import Minter
+    from remint.mint.synthetic import ExportConfig
     from tasks.export_synthetic import ingested, shown, tell
 
     config = ExportConfig(**_options(given), **_limits(given))
@@ -69,7 +69,7 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
 def _limits(given: argparse.Namespace) -> Mapping[str, Any]:
     """Return what params.yaml says of filters, or what lets all but exact duplicates through."""
     from remint.exporting.filters import FilterConfig
-    from remint.synthetic import ExportConfig
+    from remint.mint.synthetic import ExportConfig
     from tasks import params
 
     if given.unfiltered:

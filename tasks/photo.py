@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
-from remint import imagefile, provenance
+from remint.images import imagefile, provenance
 
 ORIENTATION = ExifTags.Base.Orientation
 # TIFF tags that describe the photograph; the others describe how its pixels were stored.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from remint import provenance
+from remint.images import provenance
 from tasks.photo import IFDS, Photo, PhotoError, same_bytes
 
 LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "lzma", "zstd")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from remint import provenance
 from remint.atomic import replaced_file
-from remint.items import unicode_text
-from remint.restorer import Restorer
-from remint.tiling import check_tiles, restore_image
+from remint.images import provenance
+from remint.images.tiling import check_tiles, restore_image
+from remint.ingest.items import unicode_text
+from remint.restore.restorer import Restorer
 from tasks import photo, photo_writing
 from tasks.console import progress, say
 

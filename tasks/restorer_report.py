@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from remint.classical import TunedMethod
-from remint.distances import Comparison, SetDistances, Sets, damaged_rows
-from remint.evaluation import EvaluateRestorerConfig, Slice, Targets, damage_of
-from remint.galleries import PICTURES, choose, error_map, sheet
-from remint.imagefile import encode_png
+from remint.images.imagefile import encode_png
 from remint.metrics.features import EffLiteExtractor, Extractor
 from remint.metrics.optional import inception_extractor
 from remint.metrics.pixels import PSNR_CAP, SSIM_SIGMA, SSIM_WINDOW
-from remint.scoring import CLEAN_CEILING
-from remint.slicing import slice_rows, summary
+from remint.restore.classical import TunedMethod
+from remint.restore.distances import Comparison, SetDistances, Sets, damaged_rows
+from remint.restore.evaluation import EvaluateRestorerConfig, Slice, Targets, damage_of
+from remint.restore.galleries import PICTURES, choose, error_map, sheet
+from remint.restore.scoring import CLEAN_CEILING
+from remint.restore.slicing import slice_rows, summary
 from remint.training.device import pick_device
 from tasks import stage
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from remint.minter import Minter
+from remint.mint.minter import Minter
 from tasks.base64_images import encode
 from tasks.tracking import PythonModel, set_model
 

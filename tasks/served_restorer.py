@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from remint.restorer import Restorer
-from remint.tiling import restore_image
+from remint.images.tiling import restore_image
+from remint.restore.restorer import Restorer
 from tasks.base64_images import decode, encode
 from tasks.tracking import PythonModel, set_model
 

@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 from remint.atomic import replaced_folder
-from remint.imageset import ImageSet
-from remint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
+from remint.images.imageset import ImageSet
+from remint.mint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
 from remint.training.device import pick_device
 from remint.training.distributed import process_group, rank
 from remint.training.generator_run import MintReport, TrainGeneratorConfig, train_generator

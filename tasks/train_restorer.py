@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 
 from remint.atomic import replaced_folder, settle_leftovers
-from remint.imageset import ImageSet
-from remint.restorer import save_card, save_weights
+from remint.images.imageset import ImageSet
+from remint.restore.restorer import save_card, save_weights
 from remint.training.device import pick_device
 from remint.training.distributed import process_group, rank
 from remint.training.loop import Interrupted

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from remint.augment import (
+from remint.training.augment import (
     ADA_LIMIT,
     ADA_SPEED,
     ADA_TARGET,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from skimage import data
 
-from remint.classical import METHODS, Damage, Method, TunedMethod, method_for, tune
 from remint.corruptions.registry import KINDS, corrupt
 from remint.metrics.pixels import psnr_score
 from remint.randomness import generator
+from remint.restore.classical import METHODS, Damage, Method, TunedMethod, method_for, tune
 
 
 @pytest.fixture(scope="module")

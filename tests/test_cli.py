@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image, ImageCms, PngImagePlugin
 
-from remint import provenance
+from remint.images import provenance
 from remint.networks.catalogue import NetworkConfig, build_network
-from remint.restorer import save_card, save_weights
+from remint.restore.restorer import save_card, save_weights
 from tasks import cli, mint_files, photo, photo_writing
 from tasks.restore_files import walk
 

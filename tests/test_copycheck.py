@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from remint.copycheck import (
+from remint.copies.copycheck import (
     authentic,
     calibrate,
     compare_distances,
@@ -14,9 +14,9 @@ from remint.copycheck import (
     look,
     suspicion,
 )
-from remint.copyspaces import FeatureSpace, PixelSpace, moved, nearest_rows, thumbnails
-from remint.copystudy import CopyStudy, Groups, some, verdict
-from remint.planting import Damage, kinds, plant
+from remint.copies.copyspaces import FeatureSpace, PixelSpace, moved, nearest_rows, thumbnails
+from remint.copies.copystudy import CopyStudy, Groups, some, verdict
+from remint.copies.planting import Damage, kinds, plant
 from remint.usefulness.labelled import Labelled
 
 SIDE, SHIFT = 24, 0.1

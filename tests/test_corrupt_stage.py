@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from remint.imageset import ImageSet, Record, pixel_id, write
+from remint.images.imageset import ImageSet, Record, pixel_id, write
 from tasks import corrupt
 
 SECTION = {

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from skimage import data
 
-from remint import efflite
 from remint.arrays import to_tensor
 from remint.metrics.features import EffLiteExtractor, cached_features
+from remint.networks import efflite
 
 TIGER_CAT, ESPRESSO = 282, 967  # ImageNet's classes
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from remint.imagefile import read
-from remint.imageset import ImageSet, Record, write
+from remint.images.imagefile import read
+from remint.images.imageset import ImageSet, Record, write
 from tasks import copy_report, evaluate_synthetic
 
 SIDE = 12

@@ -13,8 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from remint import provenance
-from remint.classifier import ClassifierConfig
 from remint.exporting.export import Summary, export
 from remint.exporting.filters import FilterConfig
 from remint.exporting.marking import SigningConfig
@@ -22,9 +20,11 @@ from remint.exporting.nearness import SmallPixels
 from remint.exporting.places import folder_name
 from remint.exporting.reals import RealsConfig
 from remint.exporting.writers import MANIFEST, SCORES, Item
-from remint.imagefile import decode_stored
-from remint.imageset import ImageSet, Record, pixel_id, write
-from remint.synthetic import ExportConfig
+from remint.images import provenance
+from remint.images.imagefile import decode_stored
+from remint.images.imageset import ImageSet, Record, pixel_id, write
+from remint.mint.classifier import ClassifierConfig
+from remint.mint.synthetic import ExportConfig
 
 NAMES = ["cat", "dog/wolf", "..", "10"]
 UNSIGNED = SigningConfig("", "", "es256")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from remint import provenance
 from remint.exporting.marking import SigningConfig, marking_encoder
-from remint.imagefile import decode_stored
+from remint.images import provenance
+from remint.images.imagefile import decode_stored
 
 
 def chain(folder: Path) -> SigningConfig:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from remint import features
-from remint.classifier import ClassifierConfig
-from remint.copyspaces import thumbnails
-from remint.features import (
+from remint.copies.copyspaces import thumbnails
+from remint.images.imageset import ImageSet, Record, pixel_id, write
+from remint.mint import features
+from remint.mint.classifier import ClassifierConfig
+from remint.mint.features import (
     ClassifierExtractor,
     ThumbnailExtractor,
     by_hash,
@@ -17,7 +18,6 @@ from remint.features import (
     read_images,
     set_classifier,
 )
-from remint.imageset import ImageSet, Record, pixel_id, write
 
 QUICK = ClassifierConfig(steps=4, batch=8, rate=1e-2, width=4, augment="none")
 CPU = torch.device("cpu")

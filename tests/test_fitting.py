@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remint.fitting import TooSmallError, fit, resized
+from remint.images.fitting import TooSmallError, fit, resized
 
 SIDES = st.integers(1, 40)
 

@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
-from remint.class_scoring import ClassSample, class_notes, class_rows
-from remint.classifier import ClassifierConfig
-from remint.generator_pictures import Shown, interpolation, slerp
-from remint.generator_scoring import (
+from remint.images.imagefile import decode
+from remint.images.imageset import ImageSet, Record, pixel_id, write
+from remint.mint.class_scoring import ClassSample, class_notes, class_rows
+from remint.mint.classifier import ClassifierConfig
+from remint.mint.generator_pictures import Shown, interpolation, slerp
+from remint.mint.generator_scoring import (
     EvaluateGeneratorConfig,
     GeneratorGalleryConfig,
     Mint,
@@ -24,9 +26,7 @@ from remint.generator_scoring import (
     read_reals,
     seeds_for,
 )
-from remint.imagefile import decode
-from remint.imageset import ImageSet, Record, pixel_id, write
-from remint.minter import CARD, FORMAT, WEIGHTS
+from remint.mint.minter import CARD, FORMAT, WEIGHTS
 from remint.networks.minting_catalogue import GeneratorConfig, build_generator
 from tasks import evaluate_generator
 from tasks.evaluate_generator import evaluate, sentence
@@ -321,7 +321,7 @@ def test_seeds_of_a_larger_sample_begin_with_those_of_a_smaller() -> None:
 def test_minting_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, seeds = np.arange(30) % 10, np.arange(30) * 311
     whole = Copier().mint(labels, seeds)
-    monkeypatch.setattr("remint.generator_scoring.MINTED_AT_ONCE", 7)
+    monkeypatch.setattr("remint.mint.generator_scoring.MINTED_AT_ONCE", 7)
     assert np.array_equal(np.stack(list(minted(Copier(), labels, seeds))), whole)
 
 

@@ -14,9 +14,9 @@ import pytest
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
-from remint import imageset
-from remint.imageset import Record
-from remint.minter import Minter
+from remint.images import imageset
+from remint.images.imageset import Record
+from remint.mint.minter import Minter
 from tasks import presets, train_generator
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms
 
-from remint.imagefile import (
+from remint.images.imagefile import (
     ImageFileError,
     decode,
     decode_stored,

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from remint.imageset import IMAGE, ImageSet, ImageSetError, Record, encode, pixel_id, write
+from remint.images.imageset import IMAGE, ImageSet, ImageSetError, Record, encode, pixel_id, write
 
 IMAGES = st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])).flatmap(
     lambda shape: arrays(np.uint8, shape)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from remint import imagefile
-from remint.census import Census
-from remint.imageset import ImageSet
-from remint.ingesting import IngestConfig, channel_count, ingest
-from remint.items import Item, Source
-from remint.sources import open_source
-from remint.splits import Shares
-from remint.tables import TableConfig
+from remint.images import imagefile
+from remint.images.imageset import ImageSet
+from remint.ingest.census import Census
+from remint.ingest.ingesting import IngestConfig, channel_count, ingest
+from remint.ingest.items import Item, Source
+from remint.ingest.sources import open_source
+from remint.ingest.splits import Shares
+from remint.ingest.tables import TableConfig
 
 TABLE = TableConfig("images.csv", "path", "", "", "")
 CONFIG = IngestConfig(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from remint.imageset import ImageSet
+from remint.images.imageset import ImageSet
 from tasks.ingest import main
 
 

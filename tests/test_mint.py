@@ -14,8 +14,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
-from remint.imageset import ImageSet, Record, pixel_id, write
-from remint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
+from remint.images.imageset import ImageSet, Record, pixel_id, write
+from remint.mint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
 from remint.networks.minting_catalogue import GeneratorConfig, build_generator, build_judge
 from tasks import export_synthetic, mint_files
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from remint import imageset
-from remint.copyspaces import thumbnails
-from remint.imageset import ImageSet, Record
-from remint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
+from remint.copies.copyspaces import thumbnails
+from remint.images import imageset
+from remint.images.imageset import ImageSet, Record
+from remint.mint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
 from remint.networks.minting_catalogue import GeneratorConfig, build_generator, build_judge
 from remint.training.generator_run import MintReport, TrainGeneratorConfig, train_generator
 from remint.training.health import Diverged, HealthConfig

@@ -13,8 +13,8 @@ import pytest
 from remint.corruptions.composition import Step
 from remint.corruptions.config import CorruptConfig, EvaluateConfig, TrainingConfig
 from remint.corruptions.registry import replay
-from remint.imageset import IMAGE, ImageSet, Record, pixel_id, write
-from remint.pairs import (
+from remint.images.imageset import IMAGE, ImageSet, Record, pixel_id, write
+from remint.images.pairs import (
     FIELDS,
     corrupted_records,
     draw_training,

@@ -13,11 +13,11 @@ from typing import Literal
 import pytest
 
 from remint.atomic import replaced_folder
-from remint.evaluation import EvaluateRestorerConfig
-from remint.generator_scoring import EvaluateGeneratorConfig
-from remint.ingesting import IngestConfig
-from remint.pairs import CorruptConfig
-from remint.synthetic import ExportConfig
+from remint.images.pairs import CorruptConfig
+from remint.ingest.ingesting import IngestConfig
+from remint.mint.generator_scoring import EvaluateGeneratorConfig
+from remint.mint.synthetic import ExportConfig
+from remint.restore.evaluation import EvaluateRestorerConfig
 from remint.training.generator_run import TrainGeneratorConfig
 from remint.training.restorer_run import TrainRestorerConfig
 from remint.usefulness.config import EvaluateSyntheticConfig

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from remint.perceptual import EffLiteLoss, build_perceptual, feature_matching_loss, vgg19_weights
+from remint.training.perceptual import (
+    EffLiteLoss,
+    build_perceptual,
+    feature_matching_loss,
+    vgg19_weights,
+)
 
 
 def test_feature_matching_ignores_the_logits_and_moves_only_the_fake() -> None:

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from remint.embedded import digits_source, photos_source
-from remint.folders import folder_source, pairs_source
-from remint.imagefile import read
-from remint.items import Item, Source, SourceError, limited
-from remint.published import torchvision_source
-from remint.tables import TableConfig, table_source
+from remint.images.imagefile import read
+from remint.ingest.embedded import digits_source, photos_source
+from remint.ingest.folders import folder_source, pairs_source
+from remint.ingest.items import Item, Source, SourceError, limited
+from remint.ingest.published import torchvision_source
+from remint.ingest.tables import TableConfig, table_source
 
 
 def picture(path, value=0):

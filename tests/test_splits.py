@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from remint.splits import Shares, split_of
+from remint.ingest.splits import Shares, split_of
 
 SHARES = Shares(0.7, 0.15, 0.15)
 KEYS = [f"image {n}" for n in range(4000)]

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from remint.classifier import ClassifierConfig
 from remint.exporting.filters import FILTERS, Candidate, FilterConfig
 from remint.exporting.marking import SigningConfig
 from remint.exporting.nearness import Grown, SmallPixels, between, nearest
 from remint.exporting.reals import Reals, RealsConfig, read_reals
 from remint.exporting.sieve import Sieve, seed_of
-from remint.imageset import ImageSet, Record, pixel_id, write
-from remint.synthetic import ExportConfig, minted, wanted
+from remint.images.imageset import ImageSet, Record, pixel_id, write
+from remint.mint.classifier import ClassifierConfig
+from remint.mint.synthetic import ExportConfig, minted, wanted
 
 SIDE, CLASSES = 16, 3
 OFF = FilterConfig(None, False, None, None, None, None)

@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 from safetensors.torch import save_file
 
-from remint.minter import CARD, FORMAT, WEIGHTS, Minter
+from remint.mint.minter import CARD, FORMAT, WEIGHTS, Minter
 from remint.networks.catalogue import NetworkConfig, build_network
 from remint.networks.minting_catalogue import GeneratorConfig, build_generator
-from remint.restorer import save_card, save_weights
+from remint.restore.restorer import save_card, save_weights
 from tasks import outbox, parent_run, tracking
 from tasks.base64_images import encode
 from tasks.train_generator import served_example

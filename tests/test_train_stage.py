@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from remint import imageset
-from remint.imageset import ImageSet, Record
-from remint.pairs import FIELDS
-from remint.restorer import Restorer
+from remint.images import imageset
+from remint.images.imageset import ImageSet, Record
+from remint.images.pairs import FIELDS
+from remint.restore.restorer import Restorer
 from tasks import guard, presets, train_restorer
 
 

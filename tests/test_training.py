@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from remint import imageset
-from remint.imageset import ImageSet, Record
+from remint.images import imageset
+from remint.images.imageset import ImageSet, Record
+from remint.images.pairs import FIELDS
 from remint.networks.catalogue import DiscriminatorConfig, NetworkConfig
-from remint.pairs import FIELDS
 from remint.training.checkpoint import CheckpointError
 from remint.training.health import Diverged, HealthConfig, Watch
 from remint.training.loop import Interrupted

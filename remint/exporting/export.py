@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from remint import imageset
 from remint.atomic import replaced_folder
 from remint.exporting.card import Origin, card
 from remint.exporting.croissant import croissant
@@ -27,8 +26,9 @@ from remint.exporting.writers import (
     Writer,
     record,
 )
-from remint.imageset import ImageSet
-from remint.synthetic import ExportConfig, minted, wanted
+from remint.images import imageset
+from remint.images.imageset import ImageSet
+from remint.mint.synthetic import ExportConfig, minted, wanted
 from remint.training.device import pick_device
 
 Show = Callable[[Iterable[Item], int], Iterable[Item]]  # items and their number -> the same items

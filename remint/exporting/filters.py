@@ -16,7 +16,7 @@ FILTERS = (
 
 
 class Mint(Protocol):
-    """What is needed of a generator; `remint.minter.Minter` is one."""
+    """What is needed of a generator; `remint.mint.minter.Minter` is one."""
 
     channels: int
     size: int

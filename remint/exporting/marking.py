@@ -1,8 +1,8 @@
 """PNG bytes that say they were minted: an XMP mark always, a signed C2PA manifest on request.
 
-The mark is IPTC's DigitalSourceType `trainedAlgorithmicMedia` (remint.provenance); whoever re-saves
-the image drops it unknowingly. The manifest (C2PA specification 2.1, `c2pa.actions`) is bound to
-the pixels by a signature, and needs the extra `c2pa` and the user's certificate.
+The mark is IPTC's DigitalSourceType `trainedAlgorithmicMedia` (remint.images.provenance); whoever
+re-saves the image drops it unknowingly. The manifest (C2PA specification 2.1, `c2pa.actions`) is
+bound to the pixels by a signature, and needs the extra `c2pa` and the user's certificate.
 """
 
 import io
@@ -16,8 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from remint import provenance
-from remint.imagefile import encode_png
+from remint.images import provenance
+from remint.images.imagefile import encode_png
 
 HEADER = 33  # bytes of the PNG signature and the IHDR chunk; further chunks may follow
 Encoder = Callable[[np.ndarray], bytes]

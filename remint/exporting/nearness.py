@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from remint.copyspaces import moved
+from remint.copies.copyspaces import moved
 
 SHORTLIST = 32  # nearest unshifted images among which shifts are tried
 BATCH = 256  # queries at once, fewer where the matrix of distances would pass CELLS

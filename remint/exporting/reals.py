@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from remint.classifier import Classifier, ClassifierConfig, train_classifier
 from remint.exporting.nearness import SmallPixels, nearest
-from remint.imageset import ImageSet
+from remint.images.imageset import ImageSet
+from remint.mint.classifier import Classifier, ClassifierConfig, train_classifier
 from remint.randomness import philox_key
 
 BATCH = 256

@@ -9,7 +9,7 @@ import numpy as np
 from remint.exporting.filters import FILTERS, Candidate, FilterConfig, Mint, Rejection
 from remint.exporting.nearness import Grown, between, nearest
 from remint.exporting.reals import Reals
-from remint.imageset import pixel_id
+from remint.images.imageset import pixel_id
 from remint.randomness import philox_key
 
 PILOT = 128  # images a class, minted to learn what the discriminator usually says

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from remint.exporting.filters import Candidate
 from remint.exporting.places import folder_name
-from remint.imageset import EncodedRecord
+from remint.images.imageset import EncodedRecord
 
 SPLIT = "train"  # minted images are for training alone
 UNLABELLED = "unlabelled"

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from remint import efflite
 from remint.arrays import to_tensor
 from remint.atomic import replaced_file
+from remint.networks import efflite
 
 BATCH = 8  # the fastest on a CPU: larger ones leave its caches
 

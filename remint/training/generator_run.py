@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from remint.atomic import replaced_file
-from remint.imageset import ImageSet
-from remint.minter import Minter
+from remint.images.imageset import ImageSet
+from remint.mint.minter import Minter
 from remint.networks.catalogue import count_parameters
 from remint.networks.minting_catalogue import GeneratorConfig, build_generator, build_judge
 from remint.training.checkpoint import CheckpointStore

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from remint.arrays import scale
-from remint.imageset import ImageSet
+from remint.images.imageset import ImageSet
 from remint.randomness import counter_uniform, generator
 from remint.training.feeding import feed, fits_memory
 

@@ -9,11 +9,11 @@ import torch
 from scipy.special import ndtri
 from torch import nn
 
-from remint.augment import LANES, AugmentName, ada, adapted, diffaugment
-from remint.games import GAMES, GameName, accuracy, gradient_penalty
 from remint.networks.generators import ConditionalVae
 from remint.randomness import counter_uniform
+from remint.training.augment import LANES, AugmentName, ada, adapted, diffaugment
 from remint.training.device import Precision, autocast
+from remint.training.games import GAMES, GameName, accuracy, gradient_penalty
 from remint.training.labelled import LabelledBatch, LabelledSource, labelled_batches
 from remint.training.players import Players
 from remint.training.question import Losses

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from remint.arrays import scale
-from remint.imageset import ImageSet
-from remint.pairs import draw_training
+from remint.images.imageset import ImageSet
+from remint.images.pairs import draw_training
 from remint.randomness import counter_uniform, generator
 from remint.training.feeding import feed, fits_memory
 

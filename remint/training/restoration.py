@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from remint.games import GAMES, GameName, accuracy, gradient_penalty
 from remint.networks.padding import run_padded
-from remint.perceptual import PerceptualName, build_perceptual, feature_matching_loss
 from remint.training.device import Precision, autocast
+from remint.training.games import GAMES, GameName, accuracy, gradient_penalty
 from remint.training.pairsource import PairBatch, PairSource, batches
+from remint.training.perceptual import PerceptualName, build_perceptual, feature_matching_loss
 from remint.training.players import Players
 from remint.training.question import Losses
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from remint.imageset import ImageSet
+from remint.images.imageset import ImageSet
 from remint.networks.catalogue import (
     DiscriminatorConfig,
     NetworkConfig,
@@ -15,7 +15,7 @@ from remint.networks.catalogue import (
     build_network,
     count_parameters,
 )
-from remint.restorer import ADVERSARIAL, FIDELITY, Restorer
+from remint.restore.restorer import ADVERSARIAL, FIDELITY, Restorer
 from remint.training.checkpoint import CheckpointStore
 from remint.training.device import DeviceName, Precision, pick_device
 from remint.training.distributed import refuse_batch_norm

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from remint import efflite
-from remint.copyspaces import nearest_rows, thumbnails
-from remint.imageset import ImageSet
+from remint.copies.copyspaces import nearest_rows, thumbnails
+from remint.images.imageset import ImageSet
 from remint.metrics.kernel import squared_mmd
-from remint.minter import Minter
+from remint.mint.minter import Minter
+from remint.networks import efflite
 from remint.training.labelled import LabelledSource
 
 SIDE = 64  # px at which features are taken: a ranking within a run needs no more, and is 12x faster

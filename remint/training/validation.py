@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from remint.arrays import to_tensor, to_uint8
-from remint.imageset import ImageSet
+from remint.images.imageset import ImageSet
 from remint.randomness import generator
-from remint.restorer import Restorer
+from remint.restore.restorer import Restorer
 
 SIDE = 128  # px; larger images are looked at through their centre
 SHOWN = 8

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from remint.classifier import ClassifierConfig, train_classifier
+from remint.mint.classifier import ClassifierConfig, train_classifier
 from remint.randomness import generator
 from remint.usefulness.arms import ARMS, Arm, training_set
 from remint.usefulness.config import JudgeConfig, UtilityConfig

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from remint.imageset import ImageSet
+from remint.images.imageset import ImageSet
 from remint.randomness import philox_key
 
 UNLABELLED = -1

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from remint.copyspaces import nearest_rows, thumbnails
-from remint.imageset import ImageSet
+from remint.copies.copyspaces import nearest_rows, thumbnails
+from remint.images.imageset import ImageSet
 from remint.usefulness.config import EvaluateSyntheticConfig, Fraction
 from remint.usefulness.fits import Case, Experiment
 from remint.usefulness.labelled import Labelled, check_alike, first_of_each_class, joined, read

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from remint.copycheck import (
+from remint.copies.copycheck import (
     Alarm,
     Found,
     authentic,
@@ -16,8 +16,8 @@ from remint.copycheck import (
     look,
     suspicion,
 )
-from remint.copyspaces import Space
-from remint.planting import Damage, plant
+from remint.copies.copyspaces import Space
+from remint.copies.planting import Damage, plant
 from remint.randomness import generator
 from remint.usefulness.labelled import Labelled
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from remint.randomness import philox_key
-from remint.scoring import CLEAN
+from remint.restore.scoring import CLEAN
 
 ERROR_FULL = 64  # levels of error that show as the brightest colour, the same in every picture
 SIDE = 128  # px: least side of a picture on a sheet; smaller ones are enlarged in whole steps

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from remint.items import Item, Source, SourceError
+from remint.ingest.items import Item, Source, SourceError
 
 # Photographs, scans and micrographs in the wheels; drawings, icons and the blurred clock are not
 # clean targets. Their splits are fixed: a hash of so few could leave a split without any.

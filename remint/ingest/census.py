@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from remint.imageset import SPLITS
+from remint.images.imageset import SPLITS
 
 
 @dataclass

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from remint.embedded import digits_source, photos_source
-from remint.folders import folder_source, pairs_source
-from remint.items import Source
-from remint.published import torchvision_source
-from remint.tables import TableConfig, table_source
+from remint.ingest.embedded import digits_source, photos_source
+from remint.ingest.folders import folder_source, pairs_source
+from remint.ingest.items import Source
+from remint.ingest.published import torchvision_source
+from remint.ingest.tables import TableConfig, table_source
 
 Kind = Literal["digits", "photos", "folder", "table", "pairs", "torchvision"]
 

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import torch
 
-from remint.class_scoring import ClassSample
-from remint.copyspaces import nearest_rows
-from remint.features import ThumbnailExtractor
-from remint.galleries import SIDE, sheet
-from remint.generator_scoring import GeneratorGalleryConfig, Mint, Reals, seeds_for
+from remint.copies.copyspaces import nearest_rows
 from remint.metrics.features import Extractor
+from remint.mint.class_scoring import ClassSample
+from remint.mint.features import ThumbnailExtractor
+from remint.mint.generator_scoring import GeneratorGalleryConfig, Mint, Reals, seeds_for
+from remint.restore.galleries import SIDE, sheet
 
 SPHERE_LEAST = 1e-4  # radians, below which two latents point the same way
 

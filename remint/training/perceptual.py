@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from remint import efflite
+from remint.networks import efflite
 
 PerceptualName = Literal["features", "efflite", "vgg19"]
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from remint import efflite
-from remint.imageset import ImageSet
+from remint.images.imageset import ImageSet
 from remint.metrics.features import Extractor, cached_features
 from remint.metrics.frechet import frechet_distance_of_features
 from remint.metrics.kernel import kernel_distance
+from remint.networks import efflite
 from remint.randomness import philox_key
-from remint.scoring import CLEAN
+from remint.restore.scoring import CLEAN
 
 # Images a side below which a figure is noise: KID; a Frechet distance as a trend, as a figure.
 KID_LEAST, FD_TREND, FD_FIGURE = 200, 1000, 5000

@@ -15,7 +15,7 @@ import pyarrow as pa
 from remint.corruptions.composition import Step, compose, one_of
 from remint.corruptions.config import CorruptConfig, EvaluateConfig, TrainingConfig
 from remint.corruptions.registry import Corrupted, corrupt, replay
-from remint.imageset import IMAGE, SPLITS, ImageSet, Record
+from remint.images.imageset import IMAGE, SPLITS, ImageSet, Record
 from remint.randomness import generator
 from remint.workers import ordered_map
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from remint.imagefile import encode_png
+from remint.images.imagefile import encode_png
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "val", "test")

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 
 from remint.arrays import to_tensor
-from remint.classifier import FORMAT, Classifier, ClassifierConfig, train_classifier
-from remint.copyspaces import THUMBNAIL, thumbnails
-from remint.imageset import ImageSet
+from remint.copies.copyspaces import THUMBNAIL, thumbnails
+from remint.images.imageset import ImageSet
 from remint.metrics.features import EffLiteExtractor, Extractor, batches
 from remint.metrics.optional import inception_extractor
+from remint.mint.classifier import FORMAT, Classifier, ClassifierConfig, train_classifier
 from remint.randomness import philox_key
 
 BATCH = 128

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from remint.classical import Damage, TunedMethod, method_for, tune
-from remint.imageset import ImageSet, Record
+from remint.images.imageset import ImageSet, Record
+from remint.images.tiling import Network, check_tiles, restore_batch, restore_image
 from remint.metrics.pixels import PairDistance
-from remint.scoring import Answer, Figures, figures_of
-from remint.tiling import Network, check_tiles, restore_batch, restore_image
+from remint.restore.classical import Damage, TunedMethod, method_for, tune
+from remint.restore.scoring import Answer, Figures, figures_of
 
 Row = dict[str, Any]
 Slice = tuple[str, int]

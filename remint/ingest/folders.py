@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from remint.items import Item, Source, SourceError, unicode_text
+from remint.ingest.items import Item, Source, SourceError, unicode_text
 
 
 def folder_source(root: Path) -> Source:

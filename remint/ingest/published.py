@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from PIL import Image
 
-from remint.items import Item, Source, SourceError
+from remint.ingest.items import Item, Source, SourceError
 
 # Sets published as IDX files, which are streamed without loading torch.
 IDX_CLASSES = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from remint.items import Item, Source, SourceError, unicode_text
+from remint.ingest.items import Item, Source, SourceError, unicode_text
 
 _SPLITS = {
     "train": ("train", "training"),

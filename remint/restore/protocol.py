@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from remint.imagefile import FORMATS
+from remint.images.imagefile import FORMATS
+from remint.images.tiling import Network
 from remint.metrics.pixels import PEAK, psnr_score
-from remint.tiling import Network
 
 NAME = "gaussian-denoising"
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".pgm", ".ppm")

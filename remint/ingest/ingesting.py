@@ -11,14 +11,14 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from remint import fitting, imagefile, imageset
-from remint.census import Census
-from remint.fitting import Fit
-from remint.imageset import IMAGE, EncodedRecord, Record, pixel_id
-from remint.items import Item, Source
-from remint.sources import Kind
-from remint.splits import Shares, split_of
-from remint.tables import TableConfig
+from remint.images import fitting, imagefile, imageset
+from remint.images.fitting import Fit
+from remint.images.imageset import IMAGE, EncodedRecord, Record, pixel_id
+from remint.ingest.census import Census
+from remint.ingest.items import Item, Source
+from remint.ingest.sources import Kind
+from remint.ingest.splits import Shares, split_of
+from remint.ingest.tables import TableConfig
 from remint.workers import ordered_map
 
 Colour = Literal["grey", "colour", "auto"]

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from remint.atomic import replaced_folder
-from remint.imagefile import decode_stored
-from remint.imagerows import (
+from remint.images.imagefile import decode_stored
+from remint.images.imagerows import (
     IMAGE,
     SCHEMA_VERSION,
     SPLITS,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from remint.classifier import Classifier
-from remint.distances import KID_LEAST
-from remint.generator_scoring import Mint, Reals, Row, Watch, labels_of, minted, seeds_for
 from remint.metrics.features import batches
 from remint.metrics.kernel import kernel_distance
+from remint.mint.classifier import Classifier
+from remint.mint.generator_scoring import Mint, Reals, Row, Watch, labels_of, minted, seeds_for
+from remint.restore.distances import KID_LEAST
 
 BATCH = 128
 

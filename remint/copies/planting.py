@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from remint.copyspaces import moved
+from remint.copies.copyspaces import moved
 from remint.randomness import generator
 
 

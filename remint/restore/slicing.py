@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from remint.classical import TunedMethod
-from remint.evaluation import EvaluateRestorerConfig, Slice
 from remint.metrics.intervals import Interval, bootstrap_mean
 from remint.metrics.pixels import PSNR_CAP
 from remint.randomness import generator
-from remint.scoring import CLEAN, CLEAN_CEILING
+from remint.restore.classical import TunedMethod
+from remint.restore.evaluation import EvaluateRestorerConfig, Slice
+from remint.restore.scoring import CLEAN, CLEAN_CEILING
 
 MEANS = (
     "psnr_input",
@@ -34,7 +34,7 @@ def slice_rows(
 ) -> list[dict[str, Any]]:
     """Return one row a slice, in order of kind and severity; figures that do not exist are absent.
 
-    frame: one row an image, as `remint.evaluation.evaluate` yields them.
+    frame: one row an image, as `remint.restore.evaluation.evaluate` yields them.
     """
     rows = []
     for key, part in frame.groupby(["kind", "severity"], sort=True):

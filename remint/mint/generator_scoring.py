@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from remint.classifier import ClassifierConfig
-from remint.distances import FD_FIGURE, FD_TREND, KID_LEAST
-from remint.features import by_hash
-from remint.imageset import ImageSet
+from remint.images.imageset import ImageSet
 from remint.metrics.features import Extractor, cached_features
 from remint.metrics.frechet import frechet_distance_of_features
 from remint.metrics.kernel import kernel_distance
 from remint.metrics.neighbours import neighbour_scores
+from remint.mint.classifier import ClassifierConfig
+from remint.mint.features import by_hash
 from remint.randomness import generator
+from remint.restore.distances import FD_FIGURE, FD_TREND, KID_LEAST
 
 NEIGHBOURS_LEAST = 500  # images a side for precision, recall, density and coverage
 MINTED_AT_ONCE = 256
@@ -33,7 +33,7 @@ Watch = Callable[[Iterable[T], int, str], Iterable[T]]
 
 
 class Mint(Protocol):
-    """What is measured: remint.minter.Minter, or something with its methods."""
+    """What is measured: remint.mint.minter.Minter, or something with its methods."""
 
     channels: int
     size: int

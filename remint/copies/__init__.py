@@ -1,0 +1,1 @@
+"""The copy check: is a minted image a training image in disguise?"""

@@ -1,0 +1,1 @@
+"""Images and sets of them: read, fitted, written, paired, marked."""

@@ -1,0 +1,1 @@
+"""A trained generator: used, measured class by class, shown."""

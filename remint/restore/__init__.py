@@ -1,0 +1,1 @@
+"""A trained restorer: used, measured against classical methods, shown."""
