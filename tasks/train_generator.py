@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 
 from remint.atomic import replaced_folder
 from remint.images.imageset import ImageSet
 from remint.mint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
+from remint.networks.weights import save_network
 from remint.training.device import pick_device
 from remint.training.distributed import process_group, rank
 from remint.training.generator_run import MintReport, TrainGeneratorConfig, train_generator
@@ -121,14 +121,10 @@ def publish(model: Path, report: MintReport) -> None:
         for name in ("history.csv", "looks.json"):
             shutil.copy2(unfinished / name, folder)
         shutil.copytree(unfinished / "samples", folder / "samples")
-        _save(minter.network, folder / "last.safetensors")
+        save_network(folder / "last.safetensors", minter.network)
         if minter.discriminator is not None:
-            _save(minter.discriminator, folder / JUDGE_WEIGHTS)
+            save_network(folder / JUDGE_WEIGHTS, minter.discriminator)
         (folder / CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
-
-
-def _save(network: torch.nn.Module, path: Path) -> None:
-    save_file({k: t.detach().cpu().contiguous() for k, t in network.state_dict().items()}, path)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from remint.copies.copyspaces import thumbnails
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
+from remint.mint.classifier import ClassifierConfig
 from remint.mint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
 from remint.networks.minting_catalogue import GeneratorConfig, build_generator, build_judge
 from remint.training.generator_run import MintReport, TrainGeneratorConfig, train_generator
@@ -30,6 +31,7 @@ from remint.training.minting import (
     sigma_vae_loss,
 )
 from remint.training.players import OptimiserConfig
+from remint.training.probe import Probe
 from remint.training.question import LoopConfig
 from remint.training.schedule import Budget
 from remint.training.selection import LookConfig, diversity, nearest
@@ -46,7 +48,7 @@ CONFIG = TrainGeneratorConfig(
     loss=MintLossConfig("relativistic", None, "exact", 2, "ada", 0.2),
     budget=Budget(96, None),
     optimiser=OptimiserConfig(1e-3, 1e-4, (0.0, 0.9), 0.99, 0.0),
-    looks=LookConfig(32, 20, 0.0, 0.0, 2.0),
+    looks=LookConfig(32, 20, 0.0, 0.0, 2.0, None),
     loop=LoopConfig(1, None, 50, 16, 1000, 16, 2, HealthConfig(1e3, 1e6, 1.0, 1.0, 1, 0.5)),
 )
 SCRIPT = """
@@ -308,3 +310,21 @@ def test_a_folder_that_holds_no_whole_generator_is_refused(model, broken, senten
 def test_a_label_that_is_no_class_is_refused(model: Path) -> None:
     with pytest.raises(ValueError, match="found 3, needed 0 to 2"):
         Minter.load(model, device="cpu").mint(np.array([0, 3]), np.array([0, 1]))
+
+
+class Repeater:
+    """Mints the training images themselves, or the same ones under wrong names."""
+
+    def __init__(self, source: LabelledSource, turn: int) -> None:
+        self.source, self.turn = source, turn
+
+    def mint(self, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        return np.roll(self.source.pixels(np.arange(len(labels))), self.turn, axis=0)
+
+
+def test_a_probe_finds_no_gap_in_real_images_and_a_wide_one_under_wrong_names(data: Path) -> None:
+    clean = ImageSet(data)
+    source = LabelledSource(clean, CONFIG.data, 0)
+    probe = Probe(source, clean, ClassifierConfig(60, 16, 1e-2, 8, "none"))
+    assert probe.look(Repeater(source, 0))["probe_gap_points"] == 0.0
+    assert probe.look(Repeater(source, 1))["probe_gap_points"] > 20

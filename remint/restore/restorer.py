@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from remint.atomic import replaced_file
 from remint.networks.catalogue import NetworkConfig, build_network
 from remint.networks.padding import run_padded
+from remint.networks.weights import save_network
 from remint.training.device import pick_device
 
 CARD = "restorer.json"
@@ -26,9 +27,7 @@ FIDELITY, ADVERSARIAL = "fidelity", "adversarial"
 
 def save_weights(folder: Path, stage: str, network: nn.Module) -> None:
     """Write the network's tensors as STAGE.safetensors, whole or not at all."""
-    tensors = {k: t.detach().cpu().contiguous() for k, t in network.state_dict().items()}
-    with replaced_file(Path(folder) / f"{stage}.safetensors") as path:
-        save_file(tensors, path)
+    save_network(Path(folder) / f"{stage}.safetensors", network)
 
 
 def save_card(folder: Path, card: Mapping[str, Any]) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from remint.atomic import replaced_file
 from remint.images.imageset import ImageSet
 from remint.mint.minter import Minter
 from remint.networks.catalogue import count_parameters
 from remint.networks.minting_catalogue import GeneratorConfig, build_generator, build_judge
+from remint.networks.weights import save_network
 from remint.training.checkpoint import CheckpointStore
 from remint.training.device import DeviceName, Precision, pick_device
 from remint.training.distributed import rank, refuse_batch_norm
@@ -72,6 +72,8 @@ def train_generator(
     config.loop.check_parts(config.data.batch)
     source = LabelledSource(clean, config.data, config.seed)
     players = build_players(config, source, device)
+    minter = current_minter(config, source, players, clean)
+    keeper = Keeper(checkpoints, Looks(source, clean, config.looks, device), minter)
     question = Minting(
         source,
         config.loss,
@@ -79,14 +81,12 @@ def train_generator(
         seed=config.seed,
         device=device,
         precision=config.precision,
+        trouble=keeper.trouble,
     )
     identity = {
         "train_generator": run_settings(asdict(config)),
         "data": {"clean": clean.fingerprint},
     }
-    minter = current_minter(config, source, players, clean)
-    keeper = Keeper(checkpoints, Looks(source, clean, config.looks, device), minter)
-    question.trouble = keeper.trouble  # type: ignore[method-assign]
     store = CheckpointStore(checkpoints / "game", identity, config.loop.keep)
     for progress in fit(question, players, config.loop, config.budget, store, stop_reason):
         if progress.losses:
@@ -156,7 +156,7 @@ class Keeper:
         self.scores = [*earlier, {"images": progress.images, **self.figures}]
         if rank() == 0:
             if self.best()["images"] == progress.images:
-                _save_weights(self.folder / "best.safetensors", self.minter.network)
+                save_network(self.folder / "best.safetensors", self.minter.network)
             with replaced_file(self.folder / "looks.json") as path:
                 path.write_text(json.dumps(self.scores, indent=1))
 
@@ -164,18 +164,6 @@ class Keeper:
         """Return the scores of the snapshot with the lowest selection KID, none before a look."""
         return min(self.scores, key=lambda score: score["selection_kid"], default={})
 
-    def trouble(self, players: Players) -> str | None:
+    def trouble(self) -> str | None:
         """Look before a checkpoint is kept as good, and say what is wrong."""
-        return self.looks.trouble(self.looks.look(self.minter))
-
-
-def _save_weights(path: Path, network: torch.nn.Module) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {k: t.detach().cpu().contiguous() for k, t in network.state_dict().items()}
-    with replaced_file(path) as partial:
-        save_file(tensors, partial)
-
-
-def best_weights(checkpoints: Path) -> dict[str, torch.Tensor]:
-    """Return the weights of the best snapshot."""
-    return load_file(checkpoints / "best.safetensors")
+        return self.looks.trouble(self.looks.signs(self.minter))

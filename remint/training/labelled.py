@@ -86,7 +86,7 @@ class LabelledSource:
         self.size = int(sizes[0][0])
         self.channels = int(clean.metadata["channels"])
         self.class_names = clean.class_names
-        self.labels = _labels(frame["label"], len(self.class_names), str(clean.path))
+        self.labels = class_numbers(frame["label"], len(self.class_names), str(clean.path))
         self.positions = frame["position"].to_numpy()
         self.members = [np.flatnonzero(self.labels == c) for c in np.unique(self.labels)]
         bytes_needed = len(frame) * self.size**2 * self.channels
@@ -132,13 +132,17 @@ class LabelledSource:
         return torch.from_numpy(counters), *sides[0], *sides[1]
 
 
-def _labels(column: pd.Series, classes: int, path: str) -> np.ndarray:
+def class_numbers(column: pd.Series, classes: int, path: str) -> np.ndarray:
+    """Return int64 [N]: the labels, or zeros for a set without classes.
+
+    Raises ValueError where some images have a label and others do not.
+    """
     if classes == 0:
         return np.zeros(len(column), np.int64)
     missing = int(column.isna().sum())
     if missing:
         raise ValueError(
-            f"{path}: {missing} training images have no label and others do; label them all, or "
+            f"{path}: {missing} images have no label and others do; label them all, or "
             "ingest the set without labels"
         )
     return column.to_numpy(np.int64)

@@ -1,6 +1,6 @@
 """Minting as a game: G(noise, class) against real; and the VAE that needs no opponent."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -94,9 +94,11 @@ class Minting:
         seed: int,
         device: torch.device,
         precision: Precision,
+        trouble: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """trouble: says what is wrong with the generator, before a checkpoint is kept as good."""
         self.source, self.config, self.latent, self.seed = source, config, latent, seed
-        self.device, self.precision = device, precision
+        self.device, self.precision, self._trouble = device, precision, trouble
         self.game = GAMES[config.game]
         first = config.gamma
         self.gamma = default_gamma(source.size, source.config.batch) if first is None else first
@@ -214,8 +216,8 @@ class Minting:
         }
 
     def trouble(self, players: Players) -> str | None:
-        """Overridden by whoever looks deeper (see generator_run)."""
-        return None
+        """Ask whoever looks deeper."""
+        return self._trouble()
 
     def state(self) -> dict[str, Any]:
         """Return ADA's p."""

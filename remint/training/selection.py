@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 
 from remint.copies.copyspaces import nearest_rows, thumbnails
 from remint.images.imageset import ImageSet
 from remint.metrics.kernel import squared_mmd
+from remint.mint.classifier import ClassifierConfig
 from remint.mint.minter import Minter
 from remint.networks import efflite
-from remint.training.labelled import LabelledSource
+from remint.training.labelled import LabelledSource, class_numbers
+from remint.training.probe import Probe, spread
 
 SIDE = 64  # px at which features are taken: a ranking within a run needs no more, and is 12x faster
 BATCH = 64
@@ -24,7 +25,8 @@ class LookConfig:
     every: images between looks; images: of a look, on either side; collapse_limit: diversity of
     the minted over that of the real, below which the run has collapsed; copy_limit: median
     distance to the nearest training image over that of held-out reals, below which it copies;
-    overfit_limit: mean sign of D on train minus on held-out reals, above which D has memorised.
+    overfit_limit: mean sign of D on train minus on held-out reals, above which D has memorised;
+    probe: the classifier that a snapshot's images alone must teach; null: none.
     """
 
     every: int
@@ -32,6 +34,7 @@ class LookConfig:
     collapse_limit: float
     copy_limit: float
     overfit_limit: float
+    probe: ClassifierConfig | None
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.images < 20:
@@ -49,22 +52,23 @@ class Looks:
     ) -> None:
         self.config, self.source = config, source
         held = clean.frame("val")
-        count = min(config.images, max(len(held), 0))
-        if count < 20:
+        if len(held) < 20:
             raise ValueError(
                 f"{clean.path}: found {len(held)} validation images, needed 20 or more to choose "
                 "between snapshots; raise ingest.shares.val"
             )
-        chosen = held.iloc[np.linspace(0, len(held) - 1, count).astype(int)]
+        chosen = held.iloc[spread(len(held), config.images)]
         self.held = np.stack([clean.at(int(p))[1] for p in chosen["position"]])
-        self.labels = _labels_of(chosen["label"], len(clean.class_names))
-        members = np.linspace(0, len(source) - 1, min(2000, len(source))).astype(int)
+        self.labels = class_numbers(chosen["label"], len(clean.class_names), str(clean.path))
+        members = spread(len(source), 2000)
         self.train, self.train_labels = source.pixels(members), source.labels[members]
         self.small = thumbnails(self.train)
         self.network = efflite.load(str(device))
         self.features = self._features(self.held)
         self.held_distance = float(np.median(nearest(self.held, self.small)))
         self.held_diversity = diversity(self.held, self.labels)
+        asked = config.probe if len(clean.class_names) > 1 else None
+        self.probe = Probe(source, clean, asked) if asked else None
 
     @torch.inference_mode()
     def _features(self, images: np.ndarray) -> np.ndarray:
@@ -77,13 +81,21 @@ class Looks:
         return np.concatenate(parts)
 
     def look(self, minter: Minter) -> dict[str, float]:
-        """Return the figures of one snapshot; the lowest selection_kid is chosen."""
+        """Return all figures of one snapshot; the lowest selection_kid is chosen."""
         fakes = minter.mint(self.labels, np.arange(len(self.labels)))
+        score = {"selection_kid": squared_mmd(self.features, self._features(fakes))}
+        taught = self.probe.look(minter) if self.probe else {}
+        return score | self._signs(minter, fakes) | taught
+
+    def signs(self, minter: Minter) -> dict[str, float]:
+        """Return the cheap figures by which `trouble` is told."""
+        return self._signs(minter, minter.mint(self.labels, np.arange(len(self.labels))))
+
+    def _signs(self, minter: Minter, fakes: np.ndarray) -> dict[str, float]:
+        distance = float(np.median(nearest(fakes, self.small)))
         figures = {
-            "selection_kid": squared_mmd(self.features, self._features(fakes)),
             "diversity_ratio": diversity(fakes, self.labels) / max(self.held_diversity, 1e-9),
-            "copy_ratio": float(np.median(nearest(fakes, self.small)))
-            / max(self.held_distance, 1e-9),
+            "copy_ratio": distance / max(self.held_distance, 1e-9),
         }
         held = minter.judge(self.held, self.labels)
         train = minter.judge(self.train, self.train_labels)
@@ -126,8 +138,3 @@ def diversity(images: np.ndarray, labels: np.ndarray) -> float:
         if len(small) > 1:
             found.append(float(torch.pdist(torch.from_numpy(small)).mean()))
     return float(np.mean(found)) if found else 0.0
-
-
-def _labels_of(column: pd.Series, classes: int) -> np.ndarray:
-    labels = np.zeros(len(column), np.int64)
-    return column.to_numpy(np.int64) if classes else labels
