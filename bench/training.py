@@ -1,4 +1,4 @@
-"""Training images/s of the loop against a bare forward, backward and step of the same networks.
+"""Training images/s of the loop against bare steps of the same networks, restorer and generator.
 
 python -m bench.training [--rounds 5]
 
@@ -18,10 +18,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from remint.arrays import to_tensor
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
 from remint.images.pairs import FIELDS
 from remint.networks.catalogue import NetworkConfig, build_network
+from remint.networks.minting_catalogue import chosen
+from remint.training.games import GAMES, gradient_penalty
+from remint.training.generator_run import TrainGeneratorConfig, build_players, train_generator
+from remint.training.labelled import LabelledSource
 from remint.training.pairsource import DataConfig, PairSource
 from remint.training.restoration import PIXEL_LOSSES
 from remint.training.restorer_run import TrainRestorerConfig, train_restorer
@@ -50,6 +55,24 @@ def write_sets(folder: Path, size: int, images: int) -> tuple[ImageSet, ImageSet
     return ImageSet(folder / "clean"), ImageSet(folder / "corrupted")
 
 
+def write_labelled(path: Path, size: int, images: int) -> ImageSet:
+    """Write a set of random images in ten classes, 32 of them held out, and open it."""
+    rng = np.random.default_rng(0)
+    records = (
+        Record(
+            f"{n:032x}",
+            rng.integers(0, 256, (size, size, 1), dtype=np.uint8),
+            "val" if n < 32 else "train",
+            str(n),
+            label=n % 10,
+        )
+        for n in range(images)
+    )
+    metadata = {"class_names": [str(digit) for digit in range(10)], "channels": 1}
+    imageset.write(path, records, metadata=metadata)
+    return ImageSet(path)
+
+
 def loop_rate(config: TrainRestorerConfig, sets: tuple[ImageSet, ImageSet], images: int) -> float:
     """Return images/s between the first and the last report of the loop."""
     stage = replace(config.fidelity, budget=Budget(images, None))
@@ -75,10 +98,60 @@ def bare_rate(config: TrainRestorerConfig, sets: tuple[ImageSet, ImageSet], imag
     for step in range(images // batch):
         if step == warm:
             start = time.perf_counter()
-        optimiser.zero_grad(set_to_none=True)
-        loss(network(damaged), clean).backward()
-        optimiser.step()
+        take_step(optimiser, loss(network(damaged), clean))
     return (images // batch - warm) * batch / (time.perf_counter() - start)
+
+
+def mint_loop_rate(config: TrainGeneratorConfig, clean: ImageSet, images: int) -> float:
+    """Return images/s between the first and the last report of the generator's loop."""
+    config = replace(config, budget=Budget(images, None))
+    with tempfile.TemporaryDirectory() as folder:
+        seen = [
+            (time.perf_counter(), report.progress.images)
+            for report in train_generator(config, clean, Path(folder))
+        ]
+    (start, first), (end, last) = seen[0], seen[-2]  # the last report looks and saves
+    return (last - first) / (end - start)
+
+
+def mint_bare_rate(config: TrainGeneratorConfig, clean: ImageSet, images: int) -> float:
+    """Return images/s of the same game's steps on one batch that lies in memory."""
+    batch, loss = config.data.batch, config.loss
+    source = LabelledSource(clean, config.data, 0)
+    players = build_players(config, source, torch.device("cpu"))
+    generator, rival = players.generator, players.discriminator
+    assert rival is not None
+    real = to_tensor(source.pixels(np.arange(batch))).to(memory_format=torch.channels_last)
+    labels = torch.from_numpy(source.labels[:batch])
+    latents = torch.randn(batch, config.network.latent)
+    game, warm = GAMES[loss.game], images // 10 // batch
+    for step in range(images // batch):
+        if step == warm:
+            start = time.perf_counter()
+        due = step % loss.penalty_every == 0
+        with torch.no_grad():
+            fake = generator.network(latents, labels)
+        ours, theirs = real.requires_grad_(due), fake.requires_grad_(due)
+        logits = rival.network(ours, labels), rival.network(theirs, labels)
+        total = game.discriminator_loss(*logits)
+        if due:
+            pairs = zip(logits, (ours, theirs), strict=True)
+            total = total + sum(gradient_penalty(judged, seen) for judged, seen in pairs)
+        take_step(rival.optimiser, total)
+        rival.network.requires_grad_(False)
+        fooled = rival.network(generator.network(latents, labels), labels)
+        with torch.no_grad():
+            beside = rival.network(real, labels)
+        take_step(generator.optimiser, game.generator_loss(beside, fooled))
+        rival.network.requires_grad_(True)
+    return (images // batch - warm) * batch / (time.perf_counter() - start)
+
+
+def take_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    """Go one step down the loss."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
 
 
 def rounds(measures: Sequence[Callable[[], float]], number: int) -> Iterator[list[float]]:
@@ -98,7 +171,7 @@ def report(name: str, found: list[list[float]]) -> None:
 
 
 def main() -> None:
-    """Measure the default network at 28 px whole images, and a larger one on 64 px crops."""
+    """Measure the default restorer at 28 px, a larger one on 64 px crops, and the generator."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
@@ -116,6 +189,23 @@ def main() -> None:
             sets = write_sets(Path(folder), size, 512)
             sides = [partial(side, case, sets, images) for side in (loop_rate, bare_rate)]
             report(name, list(rounds(sides, args.rounds)))
+    measure_generator(args.params, args.rounds)
+
+
+def measure_generator(path: Path, number: int) -> None:
+    """Measure the default generator's game at 28 px, without looks on the way."""
+    images = 6_400
+    config = params.load("train_generator", TrainGeneratorConfig, path)
+    config = replace(
+        config,
+        network=chosen(config.network, 28, on_gpu=False),
+        looks=replace(config.looks, every=10**9, images=20, probe=None),
+        loop=replace(config.loop, log_every=images // 10, checkpoint_every=10**9),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        clean = write_labelled(Path(folder) / "clean", 28, 512)
+        sides = [partial(side, config, clean, images) for side in (mint_loop_rate, mint_bare_rate)]
+        report("generator, 28 px", list(rounds(sides, number)))
 
 
 if __name__ == "__main__":

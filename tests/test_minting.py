@@ -19,7 +19,12 @@ from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
 from remint.mint.classifier import ClassifierConfig
 from remint.mint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
-from remint.networks.minting_catalogue import GeneratorConfig, build_generator, build_judge
+from remint.networks.minting_catalogue import (
+    GeneratorConfig,
+    build_generator,
+    build_judge,
+    chosen,
+)
 from remint.training.generator_run import MintReport, TrainGeneratorConfig, train_generator
 from remint.training.health import Diverged, HealthConfig
 from remint.training.labelled import LabelledDataConfig, LabelledSource, labelled_batches
@@ -239,6 +244,12 @@ def test_a_copied_training_image_lies_nearer_than_a_new_one() -> None:
     train, new = (rng.integers(0, 256, (30, 28, 28, 1), dtype=np.uint8) for _ in range(2))
     small = thumbnails(train)
     assert nearest(train[:5], small).max() == 0.0 < 10.0 < nearest(new, small).min()
+
+
+def test_auto_is_r3_on_a_gpu_at_a_size_it_has_and_conv_elsewhere() -> None:
+    auto = replace(NETWORK, name="auto")
+    names = [chosen(auto, size, gpu).name for size, gpu in ((64, True), (28, True), (64, False))]
+    assert names == ["r3", "conv", "conv"] and chosen(NETWORK, 64, True) is NETWORK
 
 
 # the Minter

@@ -1,6 +1,6 @@
 """Generators and their judges by name: configuration in, modules out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import nn
@@ -12,7 +12,7 @@ from remint.networks.generators import (
     ConvGenerator,
     ConvJudge,
 )
-from remint.networks.r3 import R3Generator, R3Judge
+from remint.networks.r3 import SIZES, R3Generator, R3Judge
 
 GENERATORS = {
     "conv": ConvGenerator,
@@ -25,9 +25,9 @@ JUDGES = {"conv": ConvJudge, "article": ArticleJudge, "r3": R3Judge}
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Which pair of networks, how wide each, and the length of the latent."""
+    """Which pair of networks (auto: see `chosen`), how wide each, and the length of the latent."""
 
-    name: Literal["conv", "article", "r3", "vae"]
+    name: Literal["auto", "conv", "article", "r3", "vae"]
     width: int
     judge_width: int
     latent: int
@@ -38,6 +38,13 @@ class GeneratorConfig:
                 f"network: found width {self.width}, judge_width {self.judge_width}, latent "
                 f"{self.latent}; needed widths of 8 or more and a latent of 1 or more"
             )
+
+
+def chosen(config: GeneratorConfig, size: int, on_gpu: bool) -> GeneratorConfig:
+    """Return the configuration with `auto` decided: r3 on a GPU at a size it has, else conv."""
+    if config.name != "auto":
+        return config
+    return replace(config, name="r3" if on_gpu and size in SIZES else "conv")
 
 
 def build_generator(config: GeneratorConfig, channels: int, size: int, classes: int) -> nn.Module:

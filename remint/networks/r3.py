@@ -13,6 +13,7 @@ from torch import nn
 SLOPE = 0.2
 GROUP = 16
 BLOCKS = 2
+SIZES = (16, 32, 64, 128, 256)
 
 
 def _scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Module:
@@ -65,7 +66,7 @@ class Resample(nn.Module):
 
 def stages(size: int, width: int) -> list[int]:
     """Return the width at 4, 8, ... px; ValueError where size is no power of two in 16..256."""
-    if size not in (16, 32, 64, 128, 256):
+    if size not in SIZES:
         raise ValueError(
             f"size: found images of {size} px, r3 needs 16, 32, 64, 128 or 256; set ingest.size, "
             "or choose conv"

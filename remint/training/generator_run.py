@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,12 @@ from remint.atomic import replaced_file
 from remint.images.imageset import ImageSet
 from remint.mint.minter import Minter
 from remint.networks.catalogue import count_parameters
-from remint.networks.minting_catalogue import GeneratorConfig, build_generator, build_judge
+from remint.networks.minting_catalogue import (
+    GeneratorConfig,
+    build_generator,
+    build_judge,
+    chosen,
+)
 from remint.networks.weights import save_network
 from remint.training.checkpoint import CheckpointStore
 from remint.training.device import DeviceName, Precision, pick_device
@@ -71,6 +76,8 @@ def train_generator(
     device = pick_device(config.device, config.threads)
     config.loop.check_parts(config.data.batch)
     source = LabelledSource(clean, config.data, config.seed)
+    network = chosen(config.network, source.size, device.type == "cuda")
+    config = replace(config, network=network)
     players = build_players(config, source, device)
     minter = current_minter(config, source, players, clean)
     keeper = Keeper(checkpoints, Looks(source, clean, config.looks, device), minter)

@@ -10,7 +10,7 @@ from remint.mint.classifier import ClassifierConfig, train_classifier
 from remint.mint.minter import Minter
 from remint.training.labelled import LabelledSource, class_numbers
 
-IMAGES = 20_000  # a side, at most
+IMAGES = 10_000  # a side, at most
 SEED = 0
 
 
