@@ -16,6 +16,7 @@ from tasks.report_inputs import Inputs, read_inputs
 from tasks.report_mint_verdict import mint_verdict
 from tasks.report_parts import Builder, ReportConfig, Section
 from tasks.report_provenance import Provenance, collect
+from tasks.report_training import training_section
 from tasks.report_verdict import Verdict, verdict
 from tasks.report_words import FILTERS
 
@@ -102,16 +103,13 @@ def training_sections(
     inputs: Inputs, provenance: Provenance, config: ReportConfig
 ) -> list[Section]:
     """Return the learning curves of the restorer."""
-    model = inputs.restorer_model
-    if model is None:
-        return []
-    data = {
-        **report_restorer.curves(model, config.curve_points),
-        "samples": report_restorer.samples(model, config.picture_pixels),
-        "samples_title": "Fixed validation images during training",
-        "card": model.card,
-    }
-    return [Section("training", "How the restorer was trained", "training.html", data)]
+    return training_section(
+        inputs.restorer_model,
+        config,
+        "training",
+        "How the restorer was trained",
+        "Fixed validation images during training",
+    )
 
 
 def data_sections(inputs: Inputs, provenance: Provenance, config: ReportConfig) -> list[Section]:

@@ -15,7 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 32
 AXES = ("images", "minutes", "stage")
 Place = Callable[[Any], Any]  # values to pixels
 # The figures that decide are drawn first, and against minutes too.
-FIRST = ("val_psnr", "selection_kid")
+FIRST = ("val_psnr", "probe_gap_points", "selection_kid")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def panels(history: pd.DataFrame, most_points: int) -> list[Panel]:
         for name in history.columns
         if name not in AXES and pd.api.types.is_numeric_dtype(history[name])
     ]
-    ordered = sorted(columns, key=lambda name: name not in FIRST)
+    ordered = sorted(columns, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     wanted = [(name, axis) for name in ordered for axis in _axes_of(name, history)]
     drawn = [panel(history, name, axis, most_points) for name, axis in wanted]
     return [chart for chart in drawn if chart is not None]

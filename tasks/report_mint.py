@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks import report_restorer
 from tasks.report_arms import charts
 from tasks.report_inputs import Inputs, MintReport
 from tasks.report_parts import Builder, ReportConfig, Section
 from tasks.report_pictures import Picture, picture
 from tasks.report_provenance import Provenance
+from tasks.report_training import training_section
 from tasks.report_words import words
 
 SPACES = {
@@ -130,16 +130,13 @@ def training_sections(
     inputs: Inputs, provenance: Provenance, config: ReportConfig
 ) -> list[Section]:
     """Return the learning curves of the generator."""
-    model = inputs.generator_model
-    if model is None:
-        return []
-    data = {
-        **report_restorer.curves(model, config.curve_points),
-        "samples": report_restorer.samples(model, config.picture_pixels),
-        "samples_title": "The same noise during training, a row a class",
-        "card": model.card,
-    }
-    return [Section("mint-training", "How the generator was trained", "training.html", data)]
+    return training_section(
+        inputs.generator_model,
+        config,
+        "mint-training",
+        "How the generator was trained",
+        "The same noise during training, a row a class",
+    )
 
 
 def _sheets(report: MintReport, group: str, config: ReportConfig) -> list[tuple[Row, Picture]]:

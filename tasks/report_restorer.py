@@ -1,11 +1,10 @@
-"""Sections of the page about the restorer: sliders, slices, galleries, curves."""
+"""Sections of the page about the restorer: sliders, slices, galleries."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.report_curves import Panel, panels, stages
-from tasks.report_inputs import ModelFolder, RestorerReport
+from tasks.report_inputs import RestorerReport
 from tasks.report_pictures import Picture, picture
 from tasks.report_verdict import CLEAN, slice_name
 from tasks.report_words import listed, words
@@ -102,24 +101,6 @@ def galleries(report: RestorerReport, shown: int, featured: int, longest: int) -
         for group, title in GROUPS.items()
     }
     return {"sliders": sliders, "groups": {k: v for k, v in groups.items() if v}}
-
-
-def curves(model: ModelFolder, points: int) -> dict[str, Any]:
-    """Return what the template of learning curves needs."""
-    if model.history is None or model.history.empty:
-        return {"first": [], "rest": [], "stages": []}
-    drawn: list[Panel] = panels(model.history, points)
-    return {
-        "first": drawn[:4],
-        "rest": drawn[4:],
-        "stages": list(map(words, stages(model.history))),
-    }
-
-
-def samples(model: ModelFolder, longest: int) -> list[tuple[str, Picture]]:
-    """Return the first and the last sample grid with the images seen by then."""
-    chosen = [model.samples[0], model.samples[-1]] if len(model.samples) > 1 else model.samples
-    return [(f"{int(path.stem):,}", picture(path, 2 * longest)) for path in chosen]
 
 
 def _kind(name: str, rows: list[Row], columns: list[int], trained: set[str] | None) -> Kind:

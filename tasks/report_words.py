@@ -20,6 +20,8 @@ NAMES = {
     "mixed": "Mixed damage",
     "real": "Real damage",
     "val_psnr": "PSNR on validation images, dB",
+    "probe_accuracy": "Held-out accuracy of a classifier taught by minted images alone",
+    "probe_gap_points": "Points that real images teach more than minted ones",
     "selection_kid": "KID that snapshots are chosen by",
     "diversity_ratio": "Diversity, of that of real images",
     "copy_ratio": "Distance to training images, of that of real ones",

@@ -80,7 +80,7 @@ def take(report: MintReport, diary: Diary, total: int | None) -> None:
     if progress.note:
         say(f"train_generator: {progress.note}")
         return
-    values = {**progress.losses, **report.figures}
+    values = {**progress.losses, **(report.figures if report.fresh else {})}
     if progress.losses:
         diary.row("generator", progress.images, progress, values)
     if progress.sample_due:

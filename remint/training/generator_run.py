@@ -53,11 +53,12 @@ class TrainGeneratorConfig:
 
 @dataclass(frozen=True)
 class MintReport:
-    """Where training stands; figures: of the last look; best: the best snapshot so far."""
+    """Where training stands; figures: of the last look; fresh: they are new; best: so far."""
 
     progress: Progress
     minter: Minter
     figures: dict[str, float]
+    fresh: bool = False
     best: dict[str, float] = field(default_factory=dict)
 
 
@@ -99,7 +100,8 @@ def train_generator(
         if progress.losses:
             progress.losses["augment_probability"] = question.probability
         keeper.note(progress)
-        yield MintReport(progress, minter, keeper.figures, keeper.best())
+        fresh = keeper.seen == progress.images
+        yield MintReport(progress, minter, keeper.figures, fresh, keeper.best())
 
 
 def build_players(
