@@ -8,9 +8,12 @@ with a git index of its own: HEAD, the changes of tracked files, dvc.lock and th
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from flows.stages import DVC, environment
+
+REMOTE = "REMINT_PUSH"
 IDENTITY = {"NAME": "remint", "EMAIL": "remint@localhost"}
 
 
@@ -40,6 +43,22 @@ def save(root: Path, name: str, files: Sequence[str]) -> str:
     reference = f"refs/exps/{head[:2]}/{head[2:]}/{name}"
     _git(root, {}, "update-ref", reference, commit, "0" * len(head))
     return commit
+
+
+def push(root: Path, name: str, log: Callable[[str], None]) -> None:
+    """Send experiment `name` and its data to the git remote that `REMINT_PUSH` names, if it does.
+
+    Data go to DVC's default remote, and stay here where none is set. Raises NotSavedError.
+    """
+    remote = os.environ.get(REMOTE)
+    if not remote:
+        return
+    command = [*DVC, "exp", "push", remote, name]
+    done = subprocess.run(command, cwd=root, env=environment({}), capture_output=True, text=True)
+    if done.returncode:
+        lines = (done.stderr.strip() or done.stdout.strip() or "failed").splitlines()
+        raise NotSavedError(f"dvc exp push to {remote}: {lines[-1]}")
+    log(f"experiment {name} was pushed to {remote}")
 
 
 def _identity(root: Path) -> Mapping[str, str]:

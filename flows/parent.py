@@ -60,10 +60,18 @@ class Parent:
 
 @contextmanager
 def parent_run(
-    name: str, tags: Mapping[str, str], log: Callable[[str], None], root: Path
+    name: str,
+    tags: Mapping[str, str],
+    log: Callable[[str], None],
+    root: Path,
+    params: Mapping[str, Any] | None = None,
 ) -> Iterator[Parent]:
-    """Give the parent run of a flow; when the block raises, the run ends as failed."""
+    """Give the parent run of a flow; when the block raises, the run ends as failed.
+
+    params: what its runs differ in, for the comparison in MLflow.
+    """
     pairs = [f"{key}={value}" for key, value in tags.items()]
+    pairs += [f"--param={key}={json.dumps(value)}" for key, value in (params or {}).items()]
     process = subprocess.Popen(
         [sys.executable, "-m", "tasks.parent_run", name, *pairs],
         cwd=root,

@@ -10,24 +10,24 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, settings, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.concurrency.sync import concurrency
 from prefect.runtime import flow_run
+from pydantic import Field
 
-from flows import experiment, graph, stages
+from flows import exclusive, experiment, graph, promotion, stages
 from flows.parent import Parent, parent_run
 
 RESTORATION = ("evaluate_restorer", "report_restoration")
 AUGMENTATION = ("evaluate_generator", "evaluate_synthetic", "report_augmentation")
 GPU_STAGES = "train_"  # stages whose name begins so queue for the limit "gpu", where it exists
 REPORTS = "data/reports"
+Minutes = Annotated[float | None, Field(gt=0, description="limit of each stage; none: no limit")]
 # For the temporary server on a small machine; what the user or the profile sets wins.
 DEFAULTS: dict[Any, Any] = {
     settings.PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 120,
@@ -36,9 +36,9 @@ DEFAULTS: dict[Any, Any] = {
 
 
 def worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
-    """Return whether a failure may pass: a killed stage resumes, an error would only repeat."""
+    """Return whether a failure may pass: a killed stage resumes, a store may be back; no other."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, stages.StageError) and error.killed
+    return isinstance(error, stages.StageError) and error.may_pass
 
 
 # Called in the flow's main thread, where a cancel reaches it; DVC alone decides what is cached.
@@ -49,61 +49,77 @@ def worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
     retry_delay_seconds=10,
     retry_condition_fn=worth_a_retry,
 )
-def run_stage(name: str, context: dict[str, str]) -> stages.Outcome:
-    """Bring one stage up to date."""
-    with _turn(name):
-        return stages.run(name, context, get_run_logger().info, Path.cwd())
+def run_stage(name: str, context: dict[str, str], minutes: float | None = None) -> stages.Outcome:
+    """Bring one stage up to date, within `minutes`."""
+    with exclusive.gpu(name.startswith(GPU_STAGES)):
+        return stages.run(name, context, get_run_logger().info, Path.cwd(), minutes)
 
 
-@contextmanager
-def _turn(name: str) -> Iterator[None]:
-    """Wait for the GPU's turn; the lease is short, so that a lost holder frees it in a minute."""
-    if not name.startswith(GPU_STAGES):
-        yield
-        return
-    with concurrency("gpu", lease_duration=60):
-        yield
+@flow(name="restoration", validate_parameters=True)
+def restoration(promote: bool = False, stage_timeout_minutes: Minutes = None) -> None:
+    """Ingest, corrupt, train and evaluate the restorer, write its page.
+
+    promote: let it become the champion if it beats the present one; stage_timeout_minutes: a
+    stage that takes longer is ended and fails.
+    """
+    walk(RESTORATION, promote, stage_timeout_minutes)
 
 
-@flow(name="restoration")
-def restoration() -> None:
-    """Ingest, corrupt, train and evaluate the restorer, write its page."""
-    walk(RESTORATION)
+@flow(name="augmentation", validate_parameters=True)
+def augmentation(promote: bool = False, stage_timeout_minutes: Minutes = None) -> None:
+    """Ingest, train and evaluate the generator, export and try its images, write their page.
+
+    Parameters: as for `restoration`.
+    """
+    walk(AUGMENTATION, promote, stage_timeout_minutes)
 
 
-@flow(name="augmentation")
-def augmentation() -> None:
-    """Ingest, train and evaluate the generator, export and try its images, write their page."""
-    walk(AUGMENTATION)
+@flow(name="pipeline", validate_parameters=True)
+def pipeline(promote: bool = False, stage_timeout_minutes: Minutes = None) -> None:
+    """Bring every stage of dvc.yaml up to date.
+
+    Parameters: as for `restoration`.
+    """
+    walk((), promote, stage_timeout_minutes)
 
 
-@flow(name="pipeline")
-def pipeline() -> None:
-    """Bring every stage of dvc.yaml up to date."""
-    walk(None)
-
-
-def walk(goals: Sequence[str] | None) -> None:
+def walk(goals: Sequence[str], promote: bool = False, minutes: float | None = None) -> None:
     """Run the goals and all that they read from, and publish what came out, in a flow run.
 
-    goals: stages, None for all. What depends on a failed stage is left out, the rest still runs;
+    goals: stages, () for all. What depends on a failed stage is left out, the rest still runs;
     then the first error is raised again.
     """
     log, name, root = get_run_logger(), str(flow_run.get_name()), Path.cwd()
     tags = {"flow": str(flow_run.get_flow_name()), "flow_run": name}
-    with parent_run(name, tags, log.info, root) as parent:
-        order = graph.read(root) if goals is None else graph.with_ancestors(graph.read(root), goals)
-        outcomes, failures = run_all(order, parent.context(tags))
+    with exclusive.checkout(root, name), parent_run(name, tags, log.info, root) as parent:
+        order = graph.read(root)
+        order = graph.with_ancestors(order, goals) if goals else order
+        outcomes, failures = bring_up_to_date(order, goals, parent.context(tags), minutes)
         done = [stage for stage in order if stage.name in outcomes]
         parent.figures = {Path(file).parent.name: file for s in done for file in s.metrics}
         saved = _save(name, order) if any(o.ran for o in outcomes.values()) else None
         publish(outcomes, parent, saved)
+        if promote:
+            promotion.promote_all([stage.name for stage in done], log, root)
         if failures:
             raise failures[0]
 
 
+def bring_up_to_date(
+    order: Sequence[graph.Stage],
+    goals: Sequence[str],
+    context: dict[str, str],
+    minutes: float | None,
+) -> tuple[dict[str, stages.Outcome], list[Exception]]:
+    """Run what has changed; one look tells whether that is nothing."""
+    if stages.unchanged(goals, Path.cwd()):
+        get_run_logger().info("nothing has changed since the last run: no stage is run")
+        return {stage.name: stages.Outcome(stage.name, False, 0.0) for stage in order}, []
+    return run_all(order, context, minutes)
+
+
 def run_all(
-    order: Sequence[graph.Stage], context: dict[str, str]
+    order: Sequence[graph.Stage], context: dict[str, str], minutes: float | None = None
 ) -> tuple[dict[str, stages.Outcome], list[Exception]]:
     """Run each stage whose parents did not fail; return outcomes by name, and the failures."""
     outcomes: dict[str, stages.Outcome] = {}
@@ -115,7 +131,7 @@ def run_all(
             get_run_logger().warning("stage %s is left out: what it reads failed", stage.name)
             continue
         try:
-            outcomes[stage.name] = run_stage(stage.name, context)
+            outcomes[stage.name] = run_stage(stage.name, context, minutes)
         except stages.StageError as error:
             failures.append(error)
             stopped.add(stage.name)
@@ -130,6 +146,10 @@ def _save(name: str, order: Sequence[graph.Stage]) -> str | None:
     except experiment.NotSavedError as error:
         get_run_logger().warning("not saved as a DVC experiment: %s", error)
         return None
+    try:
+        experiment.push(Path.cwd(), name, get_run_logger().info)
+    except experiment.NotSavedError as error:
+        get_run_logger().warning("the experiment stays on this machine: %s", error)
     return name
 
 
@@ -184,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         with settings.temporary_settings(set_defaults=DEFAULTS):
             chosen()
-    except stages.StageError as error:
+    except (stages.StageError, exclusive.CheckoutBusyError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
 

@@ -1,13 +1,14 @@
-"""Running one stage: `dvc repro` of that stage alone, in a process group of its own."""
+"""Running commands, stages above all, each in a process group of its own that leaves nothing."""
 
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +30,27 @@ QUIET = {
 class StageError(RuntimeError):
     """A stage did not end well; the message carries its last lines."""
 
-    def __init__(self, stage: str, code: int, tail: str) -> None:
-        """code: exit status of dvc; tail: the last lines of the stage."""
-        super().__init__(f"stage {stage} failed (dvc ended with {code}):\n{tail}")
-        # A negative status is a signal, such as the kernel's when memory runs out.
-        self.killed = bool(re.search(r"exited with (-\d+|137|143)\b", tail))
+    def __init__(self, stage: str, end: "End") -> None:
+        """end: how the stage's dvc ended."""
+        lines = "\n".join(end.tail)
+        if end.timed_out:
+            what = f"stage {stage} was ended: it took longer than its time limit"
+        else:
+            what = f"stage {stage} failed (dvc ended with {end.code})"
+        super().__init__(f"{what}:\n{lines}")
+        # A negative status is a signal, such as the kernel's when memory runs out; 75 is a stage's
+        # word for a store or a site that was not to be reached.
+        found = re.search(r"exited with (-\d+|137|143|75)\b", lines)
+        self.may_pass = bool(found) and not end.timed_out
+
+
+@dataclass(frozen=True)
+class End:
+    """How a command ended; tail: its last lines."""
+
+    code: int
+    tail: tuple[str, ...]
+    timed_out: bool
 
 
 @dataclass(frozen=True)
@@ -45,25 +62,87 @@ class Outcome:
     seconds: float
 
 
-def run(name: str, context: Mapping[str, str], log: Callable[[str], None], root: Path) -> Outcome:
+def run(
+    name: str,
+    context: Mapping[str, str],
+    log: Callable[[str], None],
+    root: Path,
+    minutes: float | None = None,
+) -> Outcome:
     """Bring stage `name` up to date; `-s` does not look upstream, so call stages in order.
 
-    context: environment for the stage; log: takes each line as it is printed. Raises StageError
-    with the stage's last lines. However this ends, no process of the stage is left.
+    context: environment for the stage; log: takes each line as it is printed; minutes: limit.
+    Raises StageError with the stage's last lines. However this ends, no process is left.
     """
-    start, ran = time.monotonic(), False
-    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    start, lines = time.monotonic(), []
+
+    def note(line: str) -> None:
+        if line.startswith(f"Running stage '{name}'"):
+            lines.append(line)
+        log(line)
+
     # The flag stands before the subcommand: wait for a neighbour's lock instead of failing.
     command = [*DVC, "--wait-for-lock", "repro", "-s", name]
-    with _group(command, environment(context), root) as process:
+    end = follow(command, context, note, root, minutes)
+    if end.code or end.timed_out:
+        raise StageError(name, end)
+    return Outcome(name, bool(lines), time.monotonic() - start)
+
+
+def follow(
+    command: Sequence[str],
+    context: Mapping[str, str],
+    log: Callable[[str], None],
+    root: Path,
+    minutes: float | None = None,
+) -> End:
+    """Run a command to its end in a process group of its own, each line told to `log`.
+
+    After `minutes` the group is ended; so it is when this is interrupted.
+    """
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    with _group(command, environment(context), root) as process, _limit(process, minutes) as hit:
         for line in _lines(process):
-            ran = ran or line.startswith(f"Running stage '{name}'")
             tail.append(line)
             log(line)
         code = process.wait()
-    if code:
-        raise StageError(name, code, "\n".join(tail))
-    return Outcome(name, ran, time.monotonic() - start)
+    return End(code, tuple(tail), hit.is_set())
+
+
+@contextmanager
+def _limit(process: subprocess.Popen[str], minutes: float | None) -> Iterator[threading.Event]:
+    """Give an event that is set when the time was up and the group was ended."""
+    hit = threading.Event()
+
+    def end() -> None:
+        hit.set()
+        end_group(process)
+
+    timer = threading.Timer(60.0 * minutes, end) if minutes else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield hit
+    finally:
+        if timer:
+            timer.cancel()
+
+
+def unchanged(goals: Sequence[str], root: Path) -> bool:
+    """Return whether DVC finds nothing to do for the goals and all they read from ([]: for all).
+
+    One process, where a `repro` a stage would take one for each.
+    """
+    targets = ["--with-deps", *goals] if goals else []
+    done = subprocess.run(
+        [*DVC, "--wait-for-lock", "status", "--json", *targets],
+        cwd=root,
+        env=environment({}),
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode == 0 and done.stdout.strip() == "{}"
 
 
 def environment(context: Mapping[str, str]) -> dict[str, str]:
@@ -81,7 +160,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
 
 @contextmanager
 def _group(
-    command: list[str], env: Mapping[str, str], root: Path
+    command: Sequence[str], env: Mapping[str, str], root: Path
 ) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         command,

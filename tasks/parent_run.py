@@ -1,9 +1,9 @@
 """The parent run of a flow: opened when the flow starts, given all stages' figures at its end.
 
-`python -m tasks.parent_run NAME [KEY=VALUE ...]` prints one JSON line with the run's id, waits for
-one JSON line on stdin, {"status": "FINISHED", "figures": {"restorer": "path/metrics.json"}}, and
-ends the run. A skipped stage logs no run of its own, so the figures come from its files. When
-stdin ends without a word, the flow was killed, and so is the run.
+`python -m tasks.parent_run NAME [KEY=VALUE ...] [--param KEY=VALUE ...]` prints one JSON line with
+the run's id, waits for one JSON line on stdin, {"status": "FINISHED", "figures": {"restorer":
+"path/metrics.json"}}, and ends the run. A skipped stage logs no run of its own, so the figures come
+from its files. When stdin ends without a word, the flow was killed, and so is the run.
 """
 
 import argparse
@@ -21,9 +21,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tasks.parent_run", description=__doc__)
     parser.add_argument("name", help="name of the run: the flow run's")
     parser.add_argument("tags", nargs="*", metavar="KEY=VALUE", help="tags of the run")
+    parser.add_argument("--param", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args(argv)
+    params = dict(pair.split("=", 1) for pair in given.param)
     tags = tracking.provenance("flow", {}) | dict(tag.split("=", 1) for tag in given.tags)
-    run = tracking.open_run(given.name, tags, {})
+    run = tracking.open_run(given.name, tags, params)
     opened = {"run_id": run.id, "uri": tracking.tracking_uri(), "url": run.url}
     print(json.dumps(opened), flush=True)
     last = json.loads(sys.stdin.readline() or '{"status": "KILLED", "figures": {}}')

@@ -1,5 +1,6 @@
 """Flows run what DVC's graph says, stop what a failure stops, and leave nothing behind."""
 
+import importlib
 import logging
 import os
 import shutil
@@ -12,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import experiment, graph, pipeline, stages
+from flows import compare, exclusive, experiment, graph, inbox, pipeline, stages
 from flows.parent import parent_run
 
 DVC_YAML = """
@@ -117,7 +119,7 @@ def test_a_failing_stage_tells_its_last_lines(repo: Path) -> None:
     (repo / "dvc.yaml").write_text(DVC_YAML.replace("echo training", "echo no memory; false"))
     with pytest.raises(stages.StageError, match=r"(?s)train_restorer failed.*no memory") as error:
         stages.run("train_restorer", {}, lambda _: None, repo)
-    assert not error.value.killed
+    assert not error.value.may_pass
 
 
 def test_a_killed_stage_is_worth_a_retry_an_error_is_not(repo: Path) -> None:
@@ -125,7 +127,7 @@ def test_a_killed_stage_is_worth_a_retry_an_error_is_not(repo: Path) -> None:
     (repo / "dvc.yaml").write_text(text)
     with pytest.raises(stages.StageError) as error:
         stages.run("train_restorer", {}, lambda _: None, repo)
-    assert error.value.killed
+    assert error.value.may_pass
 
 
 def test_an_interrupted_stage_leaves_no_process(repo: Path) -> None:
@@ -142,6 +144,31 @@ def test_an_interrupted_stage_leaves_no_process(repo: Path) -> None:
         stages.run("train_restorer", {}, stop_when_running, repo)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+def test_a_stage_over_its_time_limit_is_ended_and_named(repo: Path) -> None:
+    (repo / "dvc.yaml").write_text(DVC_YAML.replace("echo training", "sleep 302"))
+    with pytest.raises(stages.StageError, match=r"train_restorer was ended: .* limit") as error:
+        stages.run("train_restorer", {}, lambda _: None, repo, minutes=0.05)
+    assert not error.value.may_pass
+    assert "sleep 302" not in subprocess.run(["ps", "ax"], capture_output=True, text=True).stdout
+
+
+def test_one_look_tells_that_nothing_has_changed(repo: Path) -> None:
+    goal = ["train_restorer"]
+    assert not stages.unchanged(goal, repo)
+    stages.run("train_restorer", {}, lambda _: None, repo)
+    assert stages.unchanged(goal, repo) and not stages.unchanged([], repo)
+    (repo / "in").write_text("2")
+    assert not stages.unchanged(goal, repo)
+
+
+def test_a_checkout_is_held_by_one_run_which_the_other_names(repo: Path) -> None:
+    busy = pytest.raises(exclusive.CheckoutBusyError, match="in use by flow run quick-otter")
+    with exclusive.checkout(repo, "quick-otter"), busy, exclusive.checkout(repo, "slow-cat"):
+        pass
+    with exclusive.checkout(repo, "slow-cat"):
+        assert "slow-cat" in (repo / exclusive.LOCK).read_text()
 
 
 def test_stages_wait_for_a_neighbours_lock(repo: Path) -> None:
@@ -179,6 +206,31 @@ def test_an_experiments_name_is_never_taken_twice(repo: Path) -> None:
         experiment.save(repo, "quick-otter", [])
 
 
+def test_a_pushed_run_comes_back_in_another_clone(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(repo, "init", "-q", "--bare", str(tmp_path / "hub"))
+    git(repo, "remote", "add", "hub", str(tmp_path / "hub"))
+    git(repo, "push", "-q", "hub", "HEAD:refs/heads/main")
+    subprocess.run(
+        [*stages.DVC, "remote", "add", "-q", "-d", "store", str(tmp_path / "store")], check=True
+    )
+    stages.run("train_restorer", {}, lambda _: None, repo)
+    experiment.save(repo, "quick-otter", ["dvc.lock"])
+    monkeypatch.setenv("REMINT_PUSH", "hub")
+    said: list[str] = []
+    experiment.push(repo, "quick-otter", said.append)
+    assert said and "quick-otter" in git(tmp_path / "hub", "for-each-ref", "refs/exps")
+    assert list((tmp_path / "store").rglob("*"))
+
+
+def test_a_push_that_fails_says_why(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment.save(repo, "quick-otter", [])
+    monkeypatch.setenv("REMINT_PUSH", "nowhere")
+    with pytest.raises(experiment.NotSavedError, match="dvc exp push to nowhere"):
+        experiment.push(repo, "quick-otter", print)
+
+
 def test_a_run_outside_git_is_not_saved_and_says_so(tmp_path: Path) -> None:
     with pytest.raises(experiment.NotSavedError, match="git rev-parse"):
         experiment.save(tmp_path, "quick-otter", [])
@@ -206,10 +258,10 @@ def test_what_reads_from_a_failed_stage_is_left_out_and_the_rest_runs(
 ) -> None:
     called: list[str] = []
 
-    def run_stage(name: str, context: dict[str, str]) -> stages.Outcome:
+    def run_stage(name: str, context: dict[str, str], minutes: None) -> stages.Outcome:
         called.append(name)
         if name == "evaluate_restorer":
-            raise stages.StageError(name, 255, "ERROR: no weights")
+            raise stages.StageError(name, stages.End(255, ("ERROR: no weights",), False))
         return stages.Outcome(name, True, 0.1)
 
     monkeypatch.setattr(pipeline, "run_stage", run_stage)
@@ -243,6 +295,24 @@ def test_a_flow_fails_with_the_stages_own_last_lines(server: None, repo: Path) -
         pipeline.restoration()
 
 
+def test_variants_become_experiments_side_by_side_and_the_checkout_stays(
+    server: None, repo: Path
+) -> None:
+    (repo / "params.yaml").write_text("level: 1\n")
+    text = DVC_YAML.replace("echo '{\"psnr\":30.5}'", "echo '{\"psnr\":${level}}'")
+    (repo / "dvc.yaml").write_text(text)
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "level")
+    broken = {"level": "no number: ["}
+    with pytest.raises(compare.CompareError, match="broken"):
+        compare.compare({"a": {"level": 2}, "broken": broken, "b": {"level": 3}}, {}, "apart")
+    compare.compare({"a": {"level": 2}, "b": {"level": 3}}, {}, "evaluate_restorer")
+    with get_client(sync_client=True) as client:
+        tables = [a.data for a in client.read_artifacts() if a.key == "comparison"]
+    assert any('"a": 2' in str(table) and '"b": 3' in str(table) for table in tables)
+    assert not git(repo, "status", "--porcelain")
+
+
 def test_a_cancelled_flow_ends_its_stage(repo: Path, server: None) -> None:
     (repo / "dvc.yaml").write_text(DVC_YAML.replace("echo training", "sleep 301"))
     flow = subprocess.Popen(
@@ -269,11 +339,11 @@ def _api_url() -> str:
     return str(PREFECT_API_URL.value())
 
 
-def test_the_deployment_names_a_flow_that_exists(root: Path) -> None:
-    import yaml
-
+def test_the_deployments_name_flows_that_exist_and_parameters_they_take(root: Path) -> None:
     text = (root / "prefect.yaml").read_text(encoding="utf-8")
+    found = {pipeline.pipeline, inbox.restore_inbox, compare.compare}
     for deployment in yaml.safe_load(text)["deployments"]:
         path, name = deployment["entrypoint"].split(":")
-        assert (root / path).samefile(pipeline.__file__)
-        assert name in {"restoration", "augmentation", "pipeline"} and hasattr(pipeline, name)
+        flow = getattr(importlib.import_module(f"flows.{Path(path).stem}"), name)
+        assert flow in found
+        flow.validate_parameters(deployment.get("parameters", {}))

@@ -1,0 +1,155 @@
+"""The flow `compare`: several settings of the same pipeline as DVC experiments, in one table.
+
+Each variant runs in a copy of its own (`dvc exp run --temp`), one after another: the checkout stays
+as it is. `python -m flows.compare` compares the generators: the seed article's, a VAE, the small
+convolutional one and R3GAN's, on the same images for as long as params.yaml says.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, settings, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from flows import exclusive, stages
+from flows.parent import parent_run
+from flows.pipeline import DEFAULTS, figure_rows
+
+Value = str | int | float | bool | list[float] | None
+Settings = dict[str, Value]  # dotted keys of params.yaml
+NETWORK = "train_generator.network"
+LOSS, OPTIMISER = "train_generator.loss", "train_generator.optimiser"
+VARIANTS: dict[str, Settings] = {
+    "article": {
+        f"{NETWORK}.name": "article",
+        f"{NETWORK}.width": 64,
+        f"{NETWORK}.judge_width": 64,
+        f"{LOSS}.game": "non_saturating",
+        f"{LOSS}.gamma": 0.0,
+        f"{OPTIMISER}.rate": 2.0e-4,
+        f"{OPTIMISER}.rate_end": 2.0e-4,
+        f"{OPTIMISER}.betas": [0.5, 0.999],
+        f"{OPTIMISER}.beta2_end": 0.999,
+    },
+    "vae": {f"{NETWORK}.name": "vae"},
+    "conv": {f"{NETWORK}.name": "conv"},
+    # widths that a CPU can bear; on a GPU take those of the preset `gpu`
+    "r3": {f"{NETWORK}.name": "r3", f"{NETWORK}.width": 32, f"{NETWORK}.judge_width": 32},
+}
+SHARED: Settings = {"ingest.size": 32}  # a size that all of them have
+GOAL = "report_augmentation"
+
+
+class CompareError(RuntimeError):
+    """Some variants did not end well; the message names them with their last lines."""
+
+
+@task(task_run_name="{name}", cache_policy=NO_CACHE)
+def run_variant(name: str, values: Settings, goal: str, context: dict[str, str]) -> None:
+    """Run the pipeline up to `goal` with these values, as DVC experiment `name`."""
+    pairs = [part for key, value in values.items() for part in ("-S", f"{key}={_text(value)}")]
+    command = [*stages.DVC, "exp", "run", "--temp", "--name", name, *pairs, goal]
+    with exclusive.gpu(True):
+        end = stages.follow(command, context, get_run_logger().info, Path.cwd())
+    if end.code:
+        raise CompareError(f"{name} ended with {end.code}:\n" + "\n".join(end.tail))
+
+
+def _text(value: Value) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@flow(name="compare", validate_parameters=True)
+def compare(
+    variants: dict[str, Settings] = VARIANTS, shared: Settings = SHARED, goal: str = GOAL
+) -> None:
+    """Run every variant as an experiment, and put all figures into one table.
+
+    variants: values of params.yaml by name; shared: values of all variants; goal: the stage up to
+    which each runs. A variant that fails does not stop the others.
+    """
+    run, log, root = str(flow_run.get_name()), get_run_logger(), Path.cwd()
+    failures, tables = [], {}
+    for name, values in variants.items():
+        title = f"{run}-{name}"
+        tags = {"flow": "compare", "flow_run": run, "variant": name}
+        chosen = {**shared, **values}
+        try:
+            with parent_run(title, tags, log.info, root, chosen) as parent, _folder() as folder:
+                run_variant(title, chosen, goal, parent.context(tags))
+                parent.figures = figures_of(root, title, folder)
+                tables[name] = figure_rows(parent.figures)
+        except CompareError as error:
+            failures.append(str(error))
+    create_table_artifact(side_by_side(tables), key="comparison", description="All figures")
+    if failures:
+        raise CompareError("\n".join(failures))
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()
+
+
+def figures_of(root: Path, name: str, folder: str) -> dict[str, str]:
+    """Write an experiment's metrics files below `folder`; return group to path."""
+    found = {}
+    for file in _git(root, "ls-tree", "-r", "--name-only", _revision(root, name)).splitlines():
+        if file.startswith("data/reports/") and file.endswith("/metrics.json"):
+            group = Path(file).parent.name
+            place = Path(folder) / f"{group}.json"
+            place.write_text(_git(root, "show", f"{_revision(root, name)}:{file}"))
+            found[group] = str(place)
+    return found
+
+
+def _revision(root: Path, name: str) -> str:
+    """Return the commit of an experiment: a reference whose last part is its name."""
+    lines = _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+    return next(line.split()[0] for line in lines.splitlines() if line.endswith(f"/{name}"))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        raise CompareError(f"git {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def side_by_side(tables: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return a row a figure and a column a variant."""
+    merged: dict[str, dict[str, Any]] = {}
+    for name, rows in tables.items():
+        for row in rows:
+            figure = f"{row['group']}.{row['figure']}"
+            merged.setdefault(figure, {"figure": figure})[name] = row["value"]
+    return list(merged.values())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compare here and now; see --help."""
+    parser = argparse.ArgumentParser(prog="python -m flows.compare", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all")
+    parser.add_argument("--goal", default=GOAL, help="the stage up to which each runs")
+    given = parser.parse_args(argv)
+    shared = {**SHARED, **dict(pair.split("=", 1) for pair in given.set)}
+    os.environ.update({name: os.environ.get(name, value) for name, value in stages.QUIET.items()})
+    try:
+        with settings.temporary_settings(set_defaults=DEFAULTS):
+            compare({name: VARIANTS[name] for name in given.only}, shared, given.goal)
+    except CompareError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

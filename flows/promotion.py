@@ -1,0 +1,26 @@
+"""After the stages: may the new models become champions? Asked of the registry by a process."""
+
+import sys
+from collections.abc import Sequence
+from logging import Logger, LoggerAdapter
+from pathlib import Path
+
+from prefect.artifacts import create_markdown_artifact
+
+from flows import stages
+
+JUDGED = {"evaluate_restorer": "restorer", "evaluate_synthetic": "generator"}
+
+
+def promote_all(done: Sequence[str], log: Logger | LoggerAdapter[Logger], root: Path) -> None:
+    """Ask for each model that was evaluated; an answer that can't be had is a warning."""
+    for name in (model for stage, model in JUDGED.items() if stage in done):
+        command = [sys.executable, "-m", "tasks.promote", name]
+        end = stages.follow(command, {}, log.info, root)
+        if end.code:
+            last = end.tail[-1] if end.tail else f"it ended with {end.code}"
+            log.warning("no decision on the %s: %s", name, last)
+            continue
+        create_markdown_artifact(
+            "\n".join(end.tail), key=f"promotion-{name}", description=f"Champion {name}"
+        )
