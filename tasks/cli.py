@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tasks import mint_files, stage
+from tasks.model_choice import MODEL_HELP, chosen_model
 
 MARKS = {
     "restored": "algorithmicallyEnhanced",
@@ -47,9 +48,9 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add = restore.add_argument
     add("source", metavar="IN", type=Path, help="an image, or a folder of images")
     add("out", metavar="OUT", type=Path, help="a file or a folder; outside IN")
-    add("--model", type=Path, default=Path("data/models/restorer"), help="a model folder")
+    add("--model", default="data/models/restorer", help=MODEL_HELP)
     add("--interpolation", type=float, help="0 true to the pixels .. 1 most detail; None: model's")
-    add("--device", default="auto", help="auto, cpu, cuda, ...")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
     add("--tile", type=int, default=512, help="side of the tiles of larger images, px")
     add("--overlap", type=int, default=64, help="overlap of tiles, px")
     add("--quality", type=int, default=95, help="of JPEG, WebP and AVIF, 1 to 100")
@@ -71,7 +72,7 @@ def _restore(given: argparse.Namespace) -> None:
     from tasks.restore_files import RestoreOptions, restore
 
     options = RestoreOptions(
-        model=given.model,
+        model=chosen_model(given.model, "restorer"),
         interpolation=given.interpolation,
         device=given.device,
         tile=given.tile,

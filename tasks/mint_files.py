@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.model_choice import MODEL_HELP, chosen_model
+
 FORMATS = ("set", "imagefolder", "webdataset")
 FILES = ("imagefolder",)
 
@@ -26,12 +28,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--per-class", type=int, default=100, help="images of each class")
     add("--balance", action="store_true", help="more of the classes with fewer real images")
     add("--seed", type=int, default=1, help="other seeds give other images")
-    add("--model", type=Path, default=Path("data/models/generator"), help="a model folder")
+    add("--model", default="data/models/generator", help=MODEL_HELP)
     add("--clean", type=Path, default=Path("data/clean"), help="the set that it was trained on")
     add("--params", type=Path, default=Path("params.yaml"), help="holds the filters' limits")
     add("--unfiltered", action="store_true", help="no real set, no filters but exact duplicates")
     add("--formats", nargs="+", choices=FORMATS, default=FILES, help="what to write")
-    add("--device", default="auto", help="auto, cpu, cuda, ...")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
     add("--certificate", default="", help="PEM chain to sign with (C2PA); needs remint[c2pa]")
     add("--key", default="", help="PEM private key of the certificate")
     add("--algorithm", default="es256", help="of the key: es256, ps256, ed25519, ...")
@@ -46,10 +48,11 @@ def run(given: argparse.Namespace) -> None:
     from tasks.export_synthetic import ingested, shown, tell
 
     config = ExportConfig(**_options(given), **_limits(given))
-    inputs = [given.model, given.clean]
+    model = chosen_model(given.model, "generator")
+    inputs = [model, given.clean]
     inputs += ingested(given.params) if given.params.is_file() else []
     clean = None if given.unfiltered else ImageSet(given.clean)
-    minter = Minter.load(given.model, device=given.device)
+    minter = Minter.load(model, device=given.device)
     tell(export(minter, clean, config, given.out, inputs, shown), given.out)
 
 

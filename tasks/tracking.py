@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from remint.networks.weights import weights_fingerprint
 from tasks.console import say
 from tasks.outbox import Outbox, one_line
 
@@ -44,7 +45,15 @@ from mlflow.pyfunc import PythonModel
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ColSpec, Schema
 
-__all__ = ["PythonModel", "Run", "open_run", "repository_root", "set_model", "stage_run"]
+__all__ = [
+    "PythonModel",
+    "Run",
+    "experiment_id",
+    "open_run",
+    "repository_root",
+    "set_model",
+    "stage_run",
+]
 
 EXPERIMENT = "remint"
 SQLITE = "sqlite:///"
@@ -158,7 +167,7 @@ def open_run(name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> R
     """Open a run in the experiment; without a server, warn and give one that keeps nothing."""
     try:
         client = mlflow.MlflowClient(tracking_uri())
-        experiment = _experiment(client)
+        experiment = experiment_id(client)
         run_id = client.create_run(experiment, tags=resolve_tags(tags), run_name=name).info.run_id
         entries = [Param(key, value) for key, value in params.items()]
         for start in range(0, len(entries), 100):  # MLflow's limit of one request
@@ -169,7 +178,8 @@ def open_run(name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> R
     return Run(client, run_id)
 
 
-def _experiment(client: mlflow.MlflowClient) -> str:
+def experiment_id(client: mlflow.MlflowClient) -> str:
+    """Return the id of the experiment that runs go to; it is made where there is none."""
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     found = client.get_experiment_by_name(name)
     if found is not None:
@@ -255,5 +265,6 @@ def _log_model(run_id: str, name: str, folder: Path, example: pd.DataFrame) -> N
             code_paths=[str(CODE), str(CODE.parent / "remint")],
             signature=ModelSignature(Schema(taken), Schema([ColSpec("string", "image")])),
             input_example=example,
+            tags={"fingerprint": weights_fingerprint(folder)},
             pip_requirements=[f"{need}=={version(need)}" for need in SERVED_NEEDS + SERVED_ALSO],
         )

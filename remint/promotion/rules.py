@@ -1,0 +1,176 @@
+"""The rules by which a challenger becomes champion, and the reasons in words.
+
+Both models were measured on the same images. A challenger must win by a margin that its
+uncertainty does not explain away, and may not be clearly worse anywhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from remint.metrics.intervals import bootstrap_mean
+
+PAIR = ["id", "clean_id", "kind", "severity"]
+CAP = 50.0  # dB; a pair that is restored without an error has no finite PSNR
+
+
+@dataclass(frozen=True)
+class RestorerRule:
+    """least_gain: dB that the lower end of the interval must exceed.
+
+    worst_fall: dB that a slice may lose; resamples, confidence: of the paired bootstrap over clean
+    images.
+    """
+
+    least_gain: float
+    worst_fall: float
+    resamples: int
+    confidence: float
+
+    def __post_init__(self) -> None:
+        if self.worst_fall < 0 or self.resamples < 100 or not 0.5 <= self.confidence < 1:
+            raise ValueError(
+                f"restorer: found worst_fall {self.worst_fall}, resamples {self.resamples}, "
+                f"confidence {self.confidence}; needed 0 or more, 100 or more, 0.5 up to 1"
+            )
+
+
+@dataclass(frozen=True)
+class GeneratorRule:
+    """least_gain: of the KID, at the lower end of its interval with this confidence.
+
+    coverage_fall, utility_fall (points): what may be lost.
+    """
+
+    least_gain: float
+    coverage_fall: float
+    utility_fall: float
+    confidence: float
+
+    def __post_init__(self) -> None:
+        if min(self.coverage_fall, self.utility_fall) < 0 or not 0.5 <= self.confidence < 1:
+            raise ValueError(
+                f"generator: found coverage_fall {self.coverage_fall}, utility_fall "
+                f"{self.utility_fall}, confidence {self.confidence}; needed 0 or more, 0.5 up to 1"
+            )
+
+
+@dataclass(frozen=True)
+class PromoteConfig:
+    """The promote section of params.yaml."""
+
+    restorer: RestorerRule
+    generator: GeneratorRule
+
+
+@dataclass(frozen=True)
+class Decision:
+    """promoted, with reasons in words and the figures that they rest on."""
+
+    promoted: bool
+    reasons: list[str]
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def judge_restorer(
+    challenger: pd.DataFrame, champion: pd.DataFrame, rule: RestorerRule, seed: int = 0
+) -> Decision:
+    """Compare two tables of per-image figures (per_image.parquet) of the same test pairs.
+
+    Raises ValueError where the pairs are not the same.
+    """
+    paired = _paired(challenger, champion)
+    gain = paired["psnr_new"].clip(upper=CAP) - paired["psnr_old"].clip(upper=CAP)
+    interval = bootstrap_mean(
+        gain.to_numpy(),
+        np.random.default_rng(seed),
+        resamples=rule.resamples,
+        confidence=rule.confidence,
+        clusters=paired["clean_id"].to_numpy(),
+    )
+    slices = gain.groupby([paired["kind"], paired["severity"]]).mean()
+    worst, fall = slices.index[int(slices.argmin())], float(slices.min())
+    wins, falls = interval.low > rule.least_gain, fall < -rule.worst_fall
+    reasons = [
+        f"PSNR {interval.mean:+.2f} dB ({interval.low:+.2f} to {interval.high:+.2f}) on "
+        f"{len(gain)} test pairs; more than {rule.least_gain:+.2f} was needed at the lower end: "
+        f"{'reached' if wins else 'missed'}",
+        f"the worst slice, {worst[0]} {worst[1]}, changes by {fall:+.2f} dB; a fall of up to "
+        f"{rule.worst_fall:.2f} is allowed: {'exceeded' if falls else 'kept'}",
+    ]
+    figures = {
+        "gain": interval.mean,
+        "gain_low": interval.low,
+        "gain_high": interval.high,
+        "worst_slice": fall,
+    }
+    return Decision(bool(wins and not falls), reasons, figures)
+
+
+def _paired(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
+    old = champion[["id", "psnr"]]
+    both = challenger[[*PAIR, "psnr"]].merge(old, on="id", suffixes=("_new", "_old"))
+    if len(both) != len(challenger) or len(both) != len(champion) or both.empty:
+        raise ValueError(
+            f"promote: found {len(challenger)} and {len(champion)} test pairs of which "
+            f"{len(both)} are the same, needed the same pairs for both; measure both again"
+        )
+    return both
+
+
+def judge_generator(
+    challenger: Mapping[str, float], champion: Mapping[str, float], rule: GeneratorRule
+) -> Decision:
+    """Compare the figures of two generators on the same held-out images.
+
+    Needed on both sides: kid_efflite0, kid_efflite0_se, coverage, gain_points, and those of
+    `copies`. Raises ValueError, which names what is missing.
+    """
+    for side in (challenger, champion):
+        _require(side, ("kid_efflite0", "kid_efflite0_se", "coverage", "gain_points"))
+    gain = champion["kid_efflite0"] - challenger["kid_efflite0"]
+    error = float(np.hypot(champion["kid_efflite0_se"], challenger["kid_efflite0_se"]))
+    low = gain - float(ndtri(0.5 + rule.confidence / 2)) * error
+    coverage = challenger["coverage"] - champion["coverage"]
+    utility = challenger["gain_points"] - champion["gain_points"]
+    checks = {
+        f"KID falls by {gain:.4f}, by {low:.4f} at the lower end of its interval; more than "
+        f"{rule.least_gain:.4f} was needed": low > rule.least_gain,
+        f"coverage changes by {coverage:+.3f}; a fall of up to {rule.coverage_fall} is "
+        "allowed": coverage >= -rule.coverage_fall,
+        f"what minted images add to a classifier changes by {utility:+.2f} points; a fall of up "
+        f"to {rule.utility_fall} is allowed": utility >= -rule.utility_fall,
+    }
+    reasons = [f"{text}: {'kept' if kept else 'missed'}" for text, kept in checks.items()]
+    copied = copies(challenger)
+    figures = {"kid_gain": gain, "kid_gain_low": low, "coverage": coverage, "utility": utility}
+    kept = all(checks.values()) and copied is None
+    return Decision(bool(kept), reasons + ([copied] if copied else []), figures)
+
+
+def copies(figures: Mapping[str, float]) -> str | None:
+    """Say why the copy check forbids a generator; None where it does not.
+
+    It forbids identical copies, and more suspected ones than real held-out images show (p < 0.05).
+    """
+    _require(figures, ("copy_identical", "copy_suspected_p"))
+    if figures["copy_identical"] > 0:
+        return f"{figures['copy_identical']:.0f} minted images are training images: forbidden"
+    if figures["copy_suspected_p"] < 0.05:
+        return (
+            f"{figures['copy_suspected_share']:.1%} of the minted images are suspected copies, "
+            f"{figures['copy_suspected_share_held_out']:.1%} of real held-out ones: forbidden"
+        )
+    return None
+
+
+def _require(figures: Mapping[str, float], names: tuple[str, ...]) -> None:
+    missing = [name for name in names if name not in figures]
+    if missing:
+        raise ValueError(
+            f"promote: the reports hold no {', '.join(missing)}; evaluate the generator with "
+            "enough images (see the report's notes), then promote"
+        )

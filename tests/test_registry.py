@@ -1,0 +1,179 @@
+"""Claims about the registry: who is champion, why, how one goes back, and what is never loaded."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from remint.images import imageset
+from remint.images.imageset import Record
+from remint.networks.catalogue import NetworkConfig, build_network
+from remint.networks.weights import weights_fingerprint
+from remint.restore.restorer import Restorer, save_card, save_weights
+from tasks import promote, registry
+from tasks.registry import Registry, RegistryError, check_data, model_folder
+
+NETWORK = NetworkConfig(name="dncnn", width=4, encoder=(), middle=0, stem=1, depth=2)
+
+
+def train(folder: Path, seed: int, psnr: float) -> None:
+    """Leave what training and evaluation leave: a model, and its figures a test image."""
+    torch.manual_seed(seed)
+    model, report = folder / "data/models/restorer", folder / "data/reports/restorer"
+    for path in (model, report):
+        path.mkdir(parents=True, exist_ok=True)
+    save_weights(model, "fidelity", build_network(NETWORK, 1))
+    card = {"network": vars(NETWORK), "channels": 1, "default_interpolation": 0.0}
+    save_card(model, card)
+    rows = [
+        {"id": str(k), "clean_id": str(k), "kind": "jpeg", "severity": 1, "psnr": psnr + k % 3}
+        for k in range(30)
+    ]
+    pd.DataFrame(rows).to_parquet(report / "per_image.parquet")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """A checkout in which three restorers were promoted in turn: good, better, worse."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "dvc.yaml").touch()
+    (folder / "params.yaml").write_text((root / "params.yaml").read_text())
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (16, 16, 1), dtype=np.uint8)
+    for name in ("clean", "corrupted"):
+        metadata = {"class_names": [], "channels": 1}
+        imageset.write(folder / "data" / name, [Record("0", image, "test", "")], metadata=metadata)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for seed, psnr in enumerate((25.0, 26.0, 24.0)):
+            train(folder, seed, psnr)
+            promote.main(["restorer"])
+    return folder
+
+
+@pytest.fixture
+def inside(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(checkout)
+    return checkout
+
+
+def aliases() -> dict[str, str]:
+    return {a: v.number for v in Registry("restorer").versions() for a in v.aliases}
+
+
+def test_the_better_one_is_champion_and_the_worse_one_waits_with_reasons(inside: Path) -> None:
+    assert aliases() == {"previous": "1", "champion": "2", "challenger": "3"}
+    last = Registry("restorer").find("challenger")
+    assert last is not None and last.tags["decision"] == "kept back"
+    assert "PSNR -2.00 dB" in last.tags["reasons"]
+    told = json.loads((inside / "data/reports/promotion-restorer.json").read_text())
+    assert told["verdict"] == "version 3 of the restorer is kept back; champion: 2"
+
+
+def test_the_same_weights_are_registered_once(inside: Path) -> None:
+    before = len(Registry("restorer").versions())
+    promote.main(["restorer"])
+    assert len(Registry("restorer").versions()) == before
+
+
+def test_going_back_exchanges_champion_and_previous(
+    inside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promote.main(["restorer", "--rollback"])
+    assert (aliases()["champion"], aliases()["previous"]) == ("1", "2")
+    promote.main(["restorer", "--rollback"])
+    assert (aliases()["champion"], aliases()["previous"]) == ("2", "1")
+    promote.main(["restorer", "--show"])
+    assert "champion" in capsys.readouterr().out.splitlines()[-2]
+
+
+def test_an_alias_means_a_folder_with_the_registered_weights(inside: Path) -> None:
+    folder = model_folder("champion", "restorer")
+    version = Registry("restorer").find("champion")
+    assert version is not None and weights_fingerprint(folder) == version.fingerprint
+    assert Restorer.load(folder, device="cpu").channels == 1
+    assert model_folder("2", "restorer") == folder
+    assert model_folder("models:/remint-restorer@champion", "restorer") == folder
+
+
+def test_a_path_is_a_path_and_an_unknown_alias_is_told(inside: Path) -> None:
+    assert model_folder("data/models/restorer", "restorer") == Path("data/models/restorer")
+    with pytest.raises(RegistryError, match="no champion of remint-generator"):
+        model_folder("champion", "generator")
+
+
+def test_weights_that_were_changed_on_the_way_are_refused(inside: Path) -> None:
+    folder = model_folder("previous", "restorer")
+    file = folder / "fidelity.safetensors"
+    file.write_bytes(file.read_bytes()[:-4] + b"\1\2\3\4")
+    with pytest.raises(RegistryError, match="are not those registered"):
+        model_folder("previous", "restorer")
+
+
+def test_anything_but_data_in_a_registered_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "restorer.json").write_text("{}")
+    check_data(tmp_path)
+    (tmp_path / "fidelity.pkl").write_bytes(b"\x80\x04.")
+    with pytest.raises(RegistryError, match=r"holds fidelity\.pkl"):
+        check_data(tmp_path)
+
+
+def test_a_registry_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(RegistryError, match="can't list the model registry"):
+        registry.Registry("restorer").versions()
+
+
+@pytest.mark.slow
+def test_a_served_champion_answers_with_a_restored_image(inside: Path, tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
+    command += ["-m", "models:/remint-restorer@champion", "-h", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
+    try:
+        await_answer(f"http://127.0.0.1:{port}/ping", server)
+        _, png = cv2.imencode(".png", np.full((20, 30, 1), 90, np.uint8))
+        text = base64.b64encode(png.tobytes()).decode()
+        asked = {"dataframe_split": {"columns": ["image"], "data": [[text]]}}
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations",
+            json.dumps(asked).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            row = json.load(answer)["predictions"][0]
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    restored = base64.b64decode(row["image"])
+    assert cv2.imdecode(np.frombuffer(restored, np.uint8), 0).shape == (20, 30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def await_answer(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError("the server did not come up")
