@@ -1,10 +1,14 @@
 """Folders that are whole or absent: built under a hidden name beside the target, then renamed."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LONGEST = 200  # bytes of a name that a hidden sibling carries whole
+MANY = 100  # files from which one sync of everything is cheaper than one each
 
 
 @contextmanager
@@ -17,7 +21,7 @@ def replaced_folder(path: Path | str) -> Iterator[Path]:
     target = Path(path).absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     settle_leftovers(target)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = _hidden(target, "partial")
     partial.mkdir()
     try:
         yield partial
@@ -28,7 +32,7 @@ def replaced_folder(path: Path | str) -> Iterator[Path]:
 
 
 def _swap(partial: Path, target: Path) -> None:
-    old = partial.with_suffix(".old")
+    old = _hidden(target, "old")
     if target.exists() or target.is_symlink():
         target.rename(old)
     try:
@@ -45,9 +49,13 @@ def _swap(partial: Path, target: Path) -> None:
 
 
 def _sync_files(folder: Path) -> None:
-    for found in folder.rglob("*"):
-        _sync(found)
-    _sync(folder)
+    """Bring all that is in the folder to the disk: with many files by one sync of all systems."""
+    found = [folder, *folder.rglob("*")]
+    if len(found) > MANY:
+        os.sync()
+        return
+    for path in found:
+        _sync(path)
 
 
 def _sync(path: Path) -> None:
@@ -58,11 +66,23 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _hidden(target: Path, ending: str) -> Path:
+    """Return a hidden sibling of `target` for this process, however long its name is."""
+    return target.with_name(f".{_short(target.name)}.{os.getpid()}.{ending}")
+
+
+def _short(name: str) -> str:
+    """Return the name, or for one that leaves no room in 255 bytes a hash in its place."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= LONGEST else hashlib.blake2b(raw, digest_size=16).hexdigest()
+
+
 def settle_leftovers(path: Path | str) -> None:
     """Put back what a process that was killed between two renames had moved away; drop the rest."""
     target = Path(path).absolute()
-    for found in target.parent.glob(f".{_escaped(target.name)}.*"):
-        pid = found.name[len(target.name) + 2 :].partition(".")[0]
+    short = _short(target.name)
+    for found in target.parent.glob(f".{_escaped(short)}.*"):
+        pid = found.name[len(short) + 2 :].partition(".")[0]
         if found.suffix in (".partial", ".old") and pid.isdigit() and not _alive(int(pid)):
             if found.suffix == ".old" and not os.path.lexists(target):
                 found.rename(target)
@@ -88,7 +108,7 @@ def _alive(pid: int) -> bool:
 def replaced_file(path: Path | str) -> Iterator[Path]:
     """Yield a hidden sibling's path to write to; rename it to `path` when the block ends well."""
     target = Path(path).absolute()
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = _hidden(target, "partial")
     try:
         yield partial
         _sync(partial)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tasks import mint_files, stage
+from tasks import inbox_options, mint_files, stage
 from tasks.model_choice import MODEL_HELP, chosen_model
 
 MARKS = {
@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"remint {_version()}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_restore(verbs)
+    _add_inbox(verbs)
     mint_files.add_parser(verbs)
     _add_preset(verbs)
     return parser
@@ -59,6 +60,18 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add("--force", action="store_true", help="overwrite what stands in OUT")
 
 
+def _add_inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    watched = verbs.add_parser(
+        "inbox",
+        help="restore what is new in a folder",
+        description="Make one pass over a folder: restore what is new, each image once, move "
+        "nothing, list what fails in OUT/quarantine.csv.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    watched.set_defaults(run=_inbox)
+    inbox_options.add_arguments(watched)
+
+
 def _add_preset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     preset = verbs.add_parser("preset", help="write a preset's values into params.yaml")
     preset.set_defaults(run=_preset)
@@ -84,6 +97,12 @@ def _restore(given: argparse.Namespace) -> None:
     )
     if restore(given.source, given.out, options):
         raise SystemExit(1)
+
+
+def _inbox(given: argparse.Namespace) -> None:
+    from tasks import inbox
+
+    inbox.run(given)
 
 
 def _preset(given: argparse.Namespace) -> None:

@@ -66,39 +66,46 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
 
     A bad file is listed and skipped. Raises ValueError when nothing can be done at all.
     """
-    jobs, others = plan(source, out)
+    failures: list[str] = []
+    jobs, others = plan(source, out, failures)
     restorer = Restorer.load(
         options.model, interpolation=options.interpolation, device=options.device
     )
     sources = {_real(job.source) for job in jobs}
-    failures: list[str] = []
+    unreadable = len(failures)
     notes: Counter[str] = Counter()
     for job in progress(jobs, label="restore"):
         try:
-            notes.update(_restore_one(job, restorer, options, sources))
+            notes.update(restore_one(job, restorer, options, sources))
         except Exception as error:  # decoders throw what they like at a broken file
             failures.append(f"{job.name}: {_sentence(error)}")
-    _tell(len(jobs) - len(failures), out, notes, others)
+    _tell(len(jobs) - len(failures) + unreadable, out, notes, others)
     for failure in failures:
         print(f"not restored: {failure}", file=sys.stderr)
     return len(failures)
 
 
-def plan(source: Path, out: Path) -> tuple[list[Job], list[str]]:
+def plan(source: Path, out: Path, failures: list[str] | None = None) -> tuple[list[Job], list[str]]:
     """Return the jobs and the names of files in the folder that are left out as no images.
 
+    failures: takes a sentence for each folder that can't be read.
     Raises ValueError where `source` is absent or without images, or `out` lies inside it.
     """
     if source.is_dir():
-        return _plan_folder(source, out)
+        return _plan_folder(source, out, [] if failures is None else failures)
     if not source.exists():
         raise ValueError(f"{source} does not exist; give an image or a folder of images")
-    if out.is_dir() or out.suffix.lower() not in SUFFIXES:
+    if out.is_dir() or not out.suffix:
         out = out / source.name
+    elif out.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"{out}: images with the ending {out.suffix} can't be written; known endings: "
+            f"{' '.join(SUFFIXES)}"
+        )
     return [Job(source, out, source.name)], []
 
 
-def _plan_folder(source: Path, out: Path) -> tuple[list[Job], list[str]]:
+def _plan_folder(source: Path, out: Path, failures: list[str]) -> tuple[list[Job], list[str]]:
     if out.resolve().is_relative_to(source.resolve()):
         raise ValueError(
             f"{out} lies inside {source}, so the next run would restore its own output; "
@@ -106,7 +113,7 @@ def _plan_folder(source: Path, out: Path) -> tuple[list[Job], list[str]]:
         )
     if out.is_file():
         raise ValueError(f"{out} is a file; give a folder, since {source} is one")
-    found = [path.relative_to(source) for path in walk(source)]
+    found = [path.relative_to(source) for path in walk(source, failures)]
     images = [path for path in found if path.suffix.lower() in SUFFIXES]
     if not images:
         raise ValueError(f"{source} holds no images; known endings: {' '.join(SUFFIXES)}")
@@ -114,13 +121,18 @@ def _plan_folder(source: Path, out: Path) -> tuple[list[Job], list[str]]:
     return [Job(source / path, out / path, str(path)) for path in images], others
 
 
-def walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path, failures: list[str]) -> Iterator[Path]:
     """Yield the files below `folder`, sorted, hidden ones left out.
 
-    Links to folders are followed, each real folder once: a loop ends where it closes.
+    Links to folders are followed, each real folder once: a loop ends where it closes. A folder
+    that can't be read becomes a sentence in `failures`.
     """
+
+    def note(error: OSError) -> None:
+        failures.append(f"{error.filename}: the folder can't be read ({error.strerror})")
+
     seen = {_real(folder)}
-    for here, folders, files in os.walk(folder, followlinks=True):
+    for here, folders, files in os.walk(folder, followlinks=True, onerror=note):
         fresh = []
         for name in sorted(folders):
             real = _real(Path(here) / name)
@@ -136,9 +148,15 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _restore_one(
+def restore_one(
     job: Job, restorer: Restorer, options: RestoreOptions, sources: set[Path]
 ) -> tuple[str, ...]:
+    """Restore one photograph, whole or not at all; return notes on what changed.
+
+    sources: real paths that are never written to. Raises ValueError, or what a decoder throws.
+    """
+    if not job.source.is_file():  # a pipe or a device would be waited for
+        raise ValueError("it is no regular file")
     if _real(job.target) in sources:
         raise ValueError(f"{job.target} is one of the originals, which are never overwritten")
     if os.path.lexists(job.target) and not options.force:

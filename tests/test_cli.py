@@ -71,7 +71,9 @@ def test_a_folder_keeps_names_formats_and_relative_folders(model: Path, tmp_path
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(scene()).save(tmp_path / "in" / name)
     assert restore(model, tmp_path / "in", tmp_path / "out") == 0
-    assert {str(path.relative_to(tmp_path / "out")) for path in walk(tmp_path / "out")} == {*names}
+    assert {str(path.relative_to(tmp_path / "out")) for path in walk(tmp_path / "out", [])} == {
+        *names
+    }
     for name in names:
         with Image.open(tmp_path / "in" / name) as old, Image.open(tmp_path / "out" / name) as new:
             assert (new.format, new.size) == (old.format, old.size)
@@ -202,7 +204,7 @@ def test_bad_files_are_listed_the_rest_is_restored_and_the_exit_status_is_1(
     Image.fromarray(scene()).save(folder / "good.png")
     assert restore(model, folder, tmp_path / "out") == 1
     said = capsys.readouterr()
-    assert [path.name for path in walk(tmp_path / "out")] == ["good.png"]
+    assert [path.name for path in walk(tmp_path / "out", [])] == ["good.png"]
     assert "restored 1 image into" in said.out and "no images: notes.txt" in said.out
     reasons = {"cut.jpg": "decoded whole", "empty.png": "empty", "text.png": "no image"}
     for name, reason in {**reasons, "float.tiff": "no known white", "pages.tiff": "2 fr"}.items():
@@ -235,7 +237,7 @@ def test_an_output_inside_the_input_is_refused(
     Image.fromarray(scene()).save(folder / "a.png")
     assert restore(model, folder, folder / out) == 1
     assert "lies inside" in capsys.readouterr().err
-    assert [path.name for path in walk(tmp_path)] == ["a.png"]
+    assert [path.name for path in walk(tmp_path, [])] == ["a.png"]
 
 
 def test_a_symlink_loop_is_harmless_and_linked_folders_are_walked_once(tmp_path: Path) -> None:
@@ -246,7 +248,7 @@ def test_a_symlink_loop_is_harmless_and_linked_folders_are_walked_once(tmp_path:
     os.symlink(tmp_path / "in", tmp_path / "in/sub/loop")
     os.symlink(tmp_path / "far", tmp_path / "in/x")
     os.symlink(tmp_path / "far", tmp_path / "in/y")
-    found = [str(path.relative_to(tmp_path / "in")) for path in walk(tmp_path / "in")]
+    found = [str(path.relative_to(tmp_path / "in")) for path in walk(tmp_path / "in", [])]
     assert found == ["x/b.png", "sub/a.png"] or sorted(found) == ["sub/a.png", "x/b.png"]
 
 
@@ -305,3 +307,38 @@ def test_a_loop_of_links_and_a_broken_exif_end_no_run(
     assert restore(model, scans, tmp_path / "out") == 1
     assert (tmp_path / "out/odd.jpg").exists()
     assert "not restored: loop.png" in capsys.readouterr().err
+
+
+def test_an_ending_that_cannot_be_written_is_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    assert restore(model, tmp_path / "a.png", tmp_path / "out.heic") == 1
+    assert "the ending .heic can't be written" in capsys.readouterr().err
+    assert not (tmp_path / "out.heic").exists()
+
+
+def test_a_pipe_is_named_and_never_opened(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    os.mkfifo(tmp_path / "in/pipe.png")
+    Image.fromarray(scene()).save(tmp_path / "in/a.png")
+    assert restore(model, tmp_path / "in", tmp_path / "out") == 1
+    assert "pipe.png: it is no regular file" in capsys.readouterr().err
+    assert (tmp_path / "out/a.png").exists()
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch) -> None:
+    real, failures = os.scandir, []  # root may read everything, so the system's refusal is played
+
+    def refused(path: Path) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "a.png").touch()
+    monkeypatch.setattr(os, "scandir", refused)
+    assert [path.name for path in walk(tmp_path, failures)] == ["a.png"]
+    assert len(failures) == 1 and "locked: the folder can't be read" in failures[0]

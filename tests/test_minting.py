@@ -50,10 +50,10 @@ CONFIG = TrainGeneratorConfig(
     compile=False,
     network=NETWORK,
     data=LabelledDataConfig(8, False, False, 0, 0.5),
-    loss=MintLossConfig("relativistic", None, "exact", 2, "ada", 0.2),
+    loss=MintLossConfig("relativistic", None, 0.1, "exact", 2, "ada", 0.2),
     budget=Budget(96, None),
     optimiser=OptimiserConfig(1e-3, 1e-4, (0.0, 0.9), 0.99, 0.0),
-    looks=LookConfig(32, 20, 0.0, 0.0, 2.0, None),
+    looks=LookConfig(32, 20, 0.0, 0.0, 2.0, None, "kid"),
     loop=LoopConfig(1, None, 50, 16, 1000, 16, 2, HealthConfig(1e3, 1e6, 1.0, 1.0, 1, 0.5)),
 )
 SCRIPT = """

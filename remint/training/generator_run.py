@@ -70,7 +70,7 @@ def train_generator(
 ) -> Iterator[MintReport]:
     """Train, resuming from `checkpoints` where a run was cut off.
 
-    `best.safetensors` in that folder holds the snapshot with the lowest selection KID, and
+    `best.safetensors` in that folder holds the chosen snapshot, and
     `looks.json` all scores. Raises what `fit` raises, and ValueError where set and settings do not
     fit together.
     """
@@ -170,8 +170,8 @@ class Keeper:
                 path.write_text(json.dumps(self.scores, indent=1))
 
     def best(self) -> dict[str, float]:
-        """Return the scores of the snapshot with the lowest selection KID, none before a look."""
-        return min(self.scores, key=lambda score: score["selection_kid"], default={})
+        """Return the scores of the chosen snapshot, none before a look."""
+        return min(self.scores, key=lambda score: score[self.looks.criterion], default={})
 
     def trouble(self) -> str | None:
         """Look before a checkpoint is kept as good, and say what is wrong."""

@@ -26,23 +26,25 @@ STEP = 0.01  # of the approximate penalty, in units of [-1, 1]
 class MintLossConfig:
     """The game and its regularisers.
 
-    gamma: null takes `default_gamma`; it falls to a tenth along the cosine. penalty: exact (R1 and
-    R2 by double backward) or approximate (by a small step); penalty_every: rounds, lazy. augment:
-    of what the discriminator sees; augment_probability: ADA's p at the start.
+    gamma: null takes `default_gamma`; gamma_end: part of it that is left at the end of the cosine
+    (a tenth in R3GAN; small sets need more). penalty: exact (R1 and R2 by double backward) or
+    approximate (by a small step); penalty_every: rounds, lazy. augment: of what the
+    discriminator sees; augment_probability: ADA's p at the start.
     """
 
     game: GameName
     gamma: float | None
+    gamma_end: float
     penalty: Literal["exact", "approximate"]
     penalty_every: int
     augment: AugmentName
     augment_probability: float
 
     def __post_init__(self) -> None:
-        if (self.gamma or 0) < 0 or self.penalty_every < 1:
+        if min(self.gamma or 0, self.gamma_end) < 0 or self.penalty_every < 1:
             raise ValueError(
-                f"loss: found gamma {self.gamma}, penalty_every {self.penalty_every}; needed 0 or "
-                "more and 1 or more"
+                f"loss: found gamma {self.gamma}, gamma_end {self.gamma_end}, penalty_every "
+                f"{self.penalty_every}; needed 0 or more, 0 or more and 1 or more"
             )
         if not 0 <= self.augment_probability <= 0.85:
             raise ValueError(
@@ -163,7 +165,8 @@ class Minting:
                 self._penalty(judge, images, logits, name, labels, counters)
                 for images, logits, name in sides
             ]
-            weight = 0.5 * cosine(self.gamma, 0.1 * self.gamma, share) * self.config.penalty_every
+            gamma = cosine(self.gamma, self.config.gamma_end * self.gamma, share)
+            weight = 0.5 * gamma * self.config.penalty_every
             losses["total"] = losses["total"] + weight * torch.stack(terms).sum()
         self._adapt(float(losses["real_sign"]), len(counters))
         return losses

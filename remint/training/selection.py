@@ -1,6 +1,7 @@
 """Looking at a generator while it trains: a score for each snapshot, and signs of trouble."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,7 +27,8 @@ class LookConfig:
     the minted over that of the real, below which the run has collapsed; copy_limit: median
     distance to the nearest training image over that of held-out reals, below which it copies;
     overfit_limit: mean sign of D on train minus on held-out reals, above which D has memorised;
-    probe: the classifier that a snapshot's images alone must teach; null: none.
+    probe: the classifier that a snapshot's images alone must teach; null: none. select: by what
+    the best snapshot is chosen: the lowest KID, or the smallest gap of the probe.
     """
 
     every: int
@@ -35,8 +37,11 @@ class LookConfig:
     copy_limit: float
     overfit_limit: float
     probe: ClassifierConfig | None
+    select: Literal["kid", "probe"]
 
     def __post_init__(self) -> None:
+        if self.select == "probe" and self.probe is None:
+            raise ValueError("looks: found select probe and no probe, needed one; or select kid")
         if self.every < 1 or self.images < 20:
             raise ValueError(
                 f"looks: found every {self.every}, images {self.images}; needed 1 or more and 20 "
@@ -81,11 +86,17 @@ class Looks:
         return np.concatenate(parts)
 
     def look(self, minter: Minter) -> dict[str, float]:
-        """Return all figures of one snapshot; the lowest selection_kid is chosen."""
+        """Return all figures of one snapshot."""
         fakes = minter.mint(self.labels, np.arange(len(self.labels)))
         score = {"selection_kid": squared_mmd(self.features, self._features(fakes))}
         taught = self.probe.look(minter) if self.probe else {}
         return score | self._signs(minter, fakes) | taught
+
+    @property
+    def criterion(self) -> str:
+        """The figure whose lowest value is chosen; a set without labels has no probe."""
+        chosen = self.config.select == "probe" and self.probe is not None
+        return "probe_gap_points" if chosen else "selection_kid"
 
     def signs(self, minter: Minter) -> dict[str, float]:
         """Return the cheap figures by which `trouble` is told."""
