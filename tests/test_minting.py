@@ -227,6 +227,10 @@ def test_a_killed_generator_run_ends_bit_identical(data: Path, tmp_path: Path) -
 
 def test_a_run_that_collapses_stops_with_a_sentence(data: Path, tmp_path: Path) -> None:
     strict = replace(CONFIG, looks=replace(CONFIG.looks, collapse_limit=0.99))
+    train(strict, data, tmp_path / "young")  # it only begins: no collapse
+    (tmp_path / "run").mkdir()
+    earlier = {"images": 0, "selection_kid": 9.0, "diversity_ratio": 1.0, "copy_ratio": 1.0}
+    (tmp_path / "run/looks.json").write_text(json.dumps([earlier]))
     with pytest.raises(Diverged, match="the generator collapsed: its images differ"):
         train(strict, data, tmp_path / "run")
 

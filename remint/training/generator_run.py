@@ -175,4 +175,5 @@ class Keeper:
 
     def trouble(self) -> str | None:
         """Look before a checkpoint is kept as good, and say what is wrong."""
-        return self.looks.trouble(self.looks.signs(self.minter))
+        most = max((score["diversity_ratio"] for score in self.scores), default=0.0)
+        return self.looks.trouble(self.looks.signs(self.minter), most)

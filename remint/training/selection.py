@@ -114,10 +114,13 @@ class Looks:
             figures["overfit_gap"] = float(np.sign(train).mean() - np.sign(held).mean())
         return figures
 
-    def trouble(self, figures: dict[str, float]) -> str | None:
-        """Say in words which limit a snapshot breaks, or None."""
+    def trouble(self, figures: dict[str, float], most_diverse: float) -> str | None:
+        """Say in words which limit a snapshot breaks, or None.
+
+        most_diverse: highest diversity_ratio so far; a generator that only begins is no collapse.
+        """
         limits = self.config
-        if figures["diversity_ratio"] < limits.collapse_limit:
+        if figures["diversity_ratio"] < limits.collapse_limit <= most_diverse:
             return (
                 f"the generator collapsed: its images differ {figures['diversity_ratio']:.2f} "
                 f"times as much as real ones, under the limit of {limits.collapse_limit}"
