@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test flow ui preset setup clean
+.PHONY: help run test flow compare serve ui preset setup clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -39,6 +39,12 @@ test: $(STAMP) ## lint, types and tests
 
 flow: $(STAMP) ## the same as run, inside a Prefect flow (FLOW=restoration, augmentation or pipeline)
 	@python -m flows.pipeline $(FLOW)
+
+compare: $(STAMP) ## article, VAE, conv and r3 on the same images, as experiments in one table
+	@python -m flows.compare
+
+serve: $(STAMP) ## Prefect, a worker and MLflow on this machine; Ctrl-C ends them (SCHEDULES=1: on time)
+	@python -m flows.serve --mlflow-port $(PORT) $(if $(SCHEDULES),--schedules)
 
 ui: $(STAMP) ## compare runs in MLflow's pages, on this machine only (PORT=5000)
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --port $(PORT) \

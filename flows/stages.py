@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 DVC = (sys.executable, "-m", "dvc")
 GRACE_SECONDS = 20.0  # for a training that saves before it ends; Prefect kills a flow after 30
@@ -180,7 +181,7 @@ def _group(
             end_group(process)
 
 
-def end_group(process: subprocess.Popen[str]) -> None:
+def end_group(process: subprocess.Popen[Any]) -> None:
     """End every process of the group: SIGTERM, so that a training saves, then SIGKILL."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
@@ -189,7 +190,7 @@ def end_group(process: subprocess.Popen[str]) -> None:
             return
 
 
-def _gone(process: subprocess.Popen[str], seconds: float) -> bool:
+def _gone(process: subprocess.Popen[Any], seconds: float) -> bool:
     """Wait until no process of the group is left, `seconds` at most."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
