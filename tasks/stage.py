@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,18 +11,32 @@ from typing import Any
 from remint.atomic import replaced_file
 
 DIGITS = 6
+UNREACHABLE = 75
 
 
 def entry(main: Callable[[], None]) -> None:
-    """Run a stage's `main`; a ValueError or OSError ends it with one line on stderr and exit 1."""
+    """Run a stage's `main`; a ValueError or OSError ends it with one line on stderr and exit 1.
+
+    Exit 75 (EX_TEMPFAIL of BSD's sysexits) where a store or a site was not to be reached, which
+    may pass: a flow tries such a stage once more.
+    """
     try:
         main()
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-        raise SystemExit(1) from None
+        raise SystemExit(UNREACHABLE if unreachable(error) else 1) from None
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr, flush=True)
         raise SystemExit(130) from None
+
+
+def unreachable(error: BaseException | None) -> bool:
+    """Return whether an error goes back to a connection that was not made, or broke."""
+    while error is not None:
+        if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+            return not isinstance(error, BrokenPipeError)  # a pager that was closed
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def write_json(path: str | Path, data: Any) -> None:

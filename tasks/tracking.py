@@ -56,6 +56,8 @@ __all__ = [
 ]
 
 EXPERIMENT = "remint"
+# MLflow's pages open on training runs, not on those for language models
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 SQLITE = "sqlite:///"
 BATCH = 1000  # metrics in one request; MLflow's limit
 VALUE_LENGTH = 6000  # characters of a parameter's value; MLflow's limit
@@ -184,7 +186,7 @@ def experiment_id(client: mlflow.MlflowClient) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    return client.create_experiment(name, artifact_location=_artifact_home())
+    return client.create_experiment(name, artifact_location=_artifact_home(), tags=KIND)
 
 
 def tracking_uri() -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 import os
 import shutil
 import subprocess
@@ -211,6 +212,21 @@ def test_an_error_ends_a_stage_with_one_line(capsys: pytest.CaptureFixture[str])
         stage.entry(main)
     assert end.value.code == 1
     assert capsys.readouterr().err == "error: no images in data/raw\n"
+
+
+def test_a_site_that_is_not_to_be_reached_ends_a_stage_so_that_it_is_tried_again() -> None:
+    def main() -> None:
+        try:
+            socket.create_connection(("127.0.0.1", closed), timeout=5)
+        except OSError as error:
+            raise ValueError("the set could not be downloaded") from error
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        closed = probe.getsockname()[1]
+        with pytest.raises(SystemExit) as end:
+            stage.entry(main)
+    assert end.value.code == stage.UNREACHABLE
 
 
 def test_progress_in_a_log_is_one_line_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
