@@ -2,9 +2,9 @@
 
 import json
 import math
-import socket
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
