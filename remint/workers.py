@@ -1,5 +1,6 @@
 """Mapping a function over many items in processes: order kept, memory bounded."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -10,6 +11,9 @@ B = TypeVar("B")
 BATCHES_IN_FLIGHT = 16  # a worker
 BATCH_WEIGHT = 2 * 2**20
 WEIGHT_IN_FLIGHT = 16 * 2**20  # a worker
+
+# Where the consumer ends with an error, its error is the news.
+warnings.filterwarnings("ignore", r"\d+ tasks have been successfully executed", UserWarning)
 
 
 def ordered_map(

@@ -1,5 +1,6 @@
 """What a person sees of a running stage: a bar on a terminal, plain lines in a log."""
 
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -12,8 +13,17 @@ SECONDS_BETWEEN_LINES = 10.0
 T = TypeVar("T")
 
 
+def discreet(text: str) -> str:
+    """Return the text with user names and passwords inside addresses replaced by stars."""
+    return re.sub(r"://[^/@\s]+@", "://***@", text)
+
+
 def say(text: str) -> None:
-    """Print one line at once, so that a log shows it when it happens; bars are not torn."""
+    """Print one line at once, so that a log shows it when it happens; bars are not torn.
+
+    Passwords inside addresses are not shown.
+    """
+    text = discreet(text)
     if sys.stdout.isatty():
         tqdm.write(text)
     else:

@@ -44,15 +44,21 @@ def _parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def _reported(census: Census, source: Source, folder: Path, run: Run) -> Iterator[None]:
-    """Write the report however the block ends: a refused set is understood from its quarantine."""
+    """Write the report, also of a refused set, which is understood from its quarantine."""
     try:
         yield
-    finally:
-        stage.write_json(folder / "metrics.json", census.metrics())
-        stage.write_json(folder / "statistics.json", census.statistics(source.class_names))
-        stage.write_text(folder / "quarantine.csv", _quarantine(census))
-        run.figures(census.metrics())
-        run.artifact(folder, "ingest")
+    except ValueError:
+        _report(census, source, folder, run)
+        raise
+    _report(census, source, folder, run)
+
+
+def _report(census: Census, source: Source, folder: Path, run: Run) -> None:
+    stage.write_json(folder / "metrics.json", census.metrics())
+    stage.write_json(folder / "statistics.json", census.statistics(source.class_names))
+    stage.write_text(folder / "quarantine.csv", _quarantine(census))
+    run.figures(census.metrics())
+    run.artifact(folder, "ingest")
 
 
 def _watched(source: Source) -> Callable[[Iterable[Prepared]], Iterable[Prepared]]:

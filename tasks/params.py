@@ -3,14 +3,14 @@
 import dataclasses
 import difflib
 import json
+import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 T = TypeVar("T")
 
@@ -29,6 +29,8 @@ def load(section: str, config_class: type[T], path: str | Path = "params.yaml") 
     values = read(path)
     if section not in values:
         raise ParamsError(f"{section}: missing section in {path}{_guess(section, values)}")
+    for key, number in _infinite(values[section], section):
+        raise ParamsError(f"{key}: must be a finite number, found {number}")
     try:
         text = json.dumps({section: values[section]}, allow_nan=False)
         checked = _model(section, config_class).model_validate_json(text, strict=True)
@@ -41,9 +43,14 @@ def load(section: str, config_class: type[T], path: str | Path = "params.yaml") 
 def read(path: str | Path) -> dict[str, Any]:
     """Return the YAML 1.2 mapping at `path` (as DVC reads it: 1e-4 is a number, `no` a string)."""
     try:
-        values = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
-    except YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path} is not UTF-8 text: {error}") from None
+    try:
+        values = YAML(typ="safe", pure=True).load(text)
+    except Exception as error:  # beside its own errors it raises what odd keys and dates bring
+        reason = str(error) or type(error).__name__
+        raise ParamsError(f"{path} is not valid YAML: {reason}") from None
     if not isinstance(values, dict):
         raise ParamsError(f"{path} holds no mapping of sections; each stage needs its own")
     return values
@@ -55,10 +62,23 @@ def unknown(key: str, name: str, known: Sequence[str] | Mapping[str, Any]) -> st
 
 
 def _guess(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    names = [str(key) for key in known]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f", did you mean {close[0]}?"
-    return f"; known here: {', '.join(known)}" if known else ""
+    return f"; known here: {', '.join(names)}" if names else ""
+
+
+def _infinite(value: Any, key: str) -> Iterator[tuple[str, float]]:
+    """Yield the full key and the value of every number that is not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from _infinite(part, f"{key}.{name}")
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from _infinite(part, f"{key}[{number}]")
 
 
 def _model(section: str, config_class: type) -> type[BaseModel]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import stage, tracking
+from tasks.console import discreet
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = dict(pair.split("=", 1) for pair in given.param)
     tags = tracking.provenance("flow", {}) | dict(tag.split("=", 1) for tag in given.tags)
     run = tracking.open_run(given.name, tags, params)
-    opened = {"run_id": run.id, "uri": tracking.tracking_uri(), "url": run.url}
+    opened = {"run_id": run.id, "uri": discreet(tracking.tracking_uri()), "url": run.url}
     print(json.dumps(opened), flush=True)
     last = json.loads(sys.stdin.readline() or '{"status": "KILLED", "figures": {}}')
     run.figures(figures(last["figures"]))

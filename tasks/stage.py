@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from remint.atomic import replaced_file
+from tasks.console import discreet
 
 DIGITS = 6
 UNREACHABLE = 75
@@ -23,7 +24,7 @@ def entry(main: Callable[[], None]) -> None:
     try:
         main()
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        print(f"error: {discreet(' '.join(str(error).split()))}", file=sys.stderr, flush=True)
         raise SystemExit(UNREACHABLE if unreachable(error) else 1) from None
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from remint.networks.weights import weights_fingerprint
-from tasks.console import say
+from tasks.console import discreet, say
 from tasks.outbox import Outbox, one_line
 
 # MLflow reads these while it is imported, so they stand before it; what the user set wins.
@@ -33,7 +33,7 @@ os.environ.update(
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_LOGGING_LEVEL": "CRITICAL",
         **os.environ,
     }
 )
@@ -83,7 +83,7 @@ class Run:
         if self._client is None or not tracking_uri().startswith("http"):
             return None
         experiment = self._client.get_run(str(self.id)).info.experiment_id
-        return f"{tracking_uri().rstrip('/')}/#/experiments/{experiment}/runs/{self.id}"
+        return f"{discreet(tracking_uri()).rstrip('/')}/#/experiments/{experiment}/runs/{self.id}"
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log figures that change while the stage runs; step: images seen, or whatever counts."""

@@ -13,7 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from remint.images.imageset import IMAGE, ImageSet, ImageSetError, Record, encode, pixel_id, write
+from remint.images.imageset import (
+    IMAGE,
+    SCHEMA_VERSION,
+    ImageSet,
+    ImageSetError,
+    Record,
+    encode,
+    pixel_id,
+    write,
+)
 
 IMAGES = st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])).flatmap(
     lambda shape: arrays(np.uint8, shape)
@@ -111,7 +120,7 @@ def test_pandas_reads_the_folder_as_one_table(tmp_path):
 def test_metadata_and_class_names_come_back_with_the_schema_version(tmp_path):
     write(tmp_path / "set", [], metadata={"class_names": ["猫", "dog"], "channels": 1})
     found = ImageSet(tmp_path / "set")
-    assert found.class_names == ["猫", "dog"] and found.metadata["schema_version"] == 1
+    assert found.class_names == ["猫", "dog"] and found.metadata["schema_version"] == SCHEMA_VERSION
     assert len(found) == 0 and list(found.images()) == [] and found.frame().empty
 
 
@@ -170,9 +179,10 @@ def test_an_absent_or_empty_folder_is_named(tmp_path):
         ImageSet(tmp_path)
 
 
-def test_a_missing_shard_is_noticed(tmp_path):
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_a_missing_shard_is_noticed(tmp_path, which):
     write(tmp_path / "set", grey_records(900), metadata={}, shard_bytes=10_000)
-    (tmp_path / "set" / "part-00001.parquet").unlink()
+    sorted((tmp_path / "set").glob("part-*.parquet"))[which].unlink()
     with pytest.raises(ImageSetError, match="shard is missing"):
         ImageSet(tmp_path / "set")
 
@@ -202,6 +212,17 @@ def test_a_flipped_byte_in_the_pixels_or_at_the_end_is_noticed(tmp_path, place):
     shard.write_bytes(data)
     with pytest.raises(ImageSetError, match="is broken"):
         list(ImageSet(tmp_path / "set").images())
+
+
+def test_a_flipped_byte_in_a_label_is_noticed_in_the_frame(tmp_path):
+    write(tmp_path / "set", grey_records(200), metadata={})
+    shard = tmp_path / "set" / "part-00000.parquet"
+    place = pq.read_metadata(shard).row_group(0).column(3)  # after image.bytes and image.path
+    data = bytearray(shard.read_bytes())
+    data[place.data_page_offset + place.total_compressed_size // 2] ^= 0xFF
+    shard.write_bytes(data)
+    with pytest.raises(ImageSetError, match="is broken"):
+        ImageSet(tmp_path / "set").frame()
 
 
 def test_a_truncated_shard_is_noticed(tmp_path):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from remint.images.imagefile import encode_png
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no tally of shards and rows
 SPLITS = ("train", "val", "test")
 IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 FIELDS = (

@@ -10,7 +10,6 @@ import json
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -37,11 +36,21 @@ from remint.images.imagerows import (
     row_groups,
     set_schema,
 )
+from remint.images.shards import (
+    TALLY,
+    check_columns,
+    check_tally,
+    explained,
+    footer_of,
+    metadata_of,
+    shards_of,
+)
 
 __all__ = [
     "IMAGE",
     "SCHEMA_VERSION",
     "SPLITS",
+    "TALLY",
     "EncodedRecord",
     "ImageSet",
     "ImageSetError",
@@ -81,6 +90,7 @@ def write(
             part = part or _Part(folder / "part-00000.parquet", schema)
         finally:
             _close(part)
+        (folder / TALLY).write_text(json.dumps({"shards": max(1, shard), "rows": rows}) + "\n")
     return rows
 
 
@@ -124,13 +134,16 @@ class ImageSet:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._shards = _shards(self.path)
-        self._footers = {n: _footer(shard) for n, shard in enumerate(self._shards)}
+        self._shards = shards_of(self.path)
+        self._footers = {n: footer_of(shard) for n, shard in enumerate(self._shards)}
         self.schema = self._footers[0].schema.to_arrow_schema()
-        self.metadata = _metadata(self.path, self.schema)
+        self.metadata = metadata_of(self.path, self.schema)
+        check_columns(self.path, [f.schema.to_arrow_schema() for f in self._footers.values()])
         places = [(s, g) for s, f in self._footers.items() for g in range(f.num_row_groups)]
         rows = [self._footers[s].row_group(g).num_rows for s, g in places]
         self._places = places
+        if self.metadata["schema_version"] >= 2:
+            check_tally(self.path, len(self._shards), sum(rows))
         self._starts = list(accumulate(rows, initial=0))
         self._cache: OrderedDict[int, pa.Table] = OrderedDict()
 
@@ -162,8 +175,12 @@ class ImageSet:
         "label" is pandas' nullable Int32, since it may be missing; other columns as pandas reads.
         """
         columns = [name for name in self.schema.names if name not in image_columns(self.schema)]
-        with _explained(self.path):
-            table = pa.concat_tables(pq.read_table(s, columns=columns) for s in self._shards)
+        with explained(self.path):
+            parts = [
+                pq.read_table(shard, columns=columns, page_checksum_verification=True)
+                for shard in self._shards
+            ]
+        table = pa.concat_tables(parts)
         frame = table.to_pandas().astype({"label": "Int32"})
         frame["position"] = np.arange(len(frame))
         return frame if split is None else frame[frame["split"] == split].reset_index(drop=True)
@@ -197,54 +214,13 @@ class ImageSet:
         place, group = self._places[number]
         shard = self._shards[place]
         if place not in self._footers:  # in a worker, which gets the set without its footers
-            self._footers[place] = _footer(shard)
+            self._footers[place] = footer_of(shard)
         footer = self._footers[place]
         with (
-            _explained(shard),
+            explained(shard),
             pq.ParquetFile(shard, metadata=footer, page_checksum_verification=True) as file,
         ):
             return file.read_row_group(group, columns=columns, use_threads=False)
-
-
-def _shards(path: Path) -> list[Path]:
-    if not path.is_dir():
-        raise ImageSetError(f"There is no image set at {path}; run the stage that makes it.")
-    shards = sorted(path.glob("part-*.parquet"))
-    if not shards:
-        raise ImageSetError(f"{path} holds no part-*.parquet shards, so it is not an image set.")
-    if [shard.name for shard in shards] != [f"part-{n:05d}.parquet" for n in range(len(shards))]:
-        raise ImageSetError(f"A shard is missing between {shards[0]} and {shards[-1]}; remake it.")
-    return shards
-
-
-def _footer(shard: Path) -> pq.FileMetaData:
-    with _explained(shard):
-        return pq.read_metadata(shard)
-
-
-def _metadata(path: Path, schema: pa.Schema) -> dict[str, Any]:
-    if b"remint" not in (schema.metadata or {}):
-        raise ImageSetError(f"{path} holds Parquet files, but none of Remint's image sets.")
-    try:
-        metadata: dict[str, Any] = json.loads(schema.metadata[b"remint"])
-        version = int(metadata["schema_version"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ImageSetError(f"{path} is broken (its metadata); make the set again.") from error
-    if version > SCHEMA_VERSION:
-        raise ImageSetError(
-            f"{path} has schema version {version}, this Remint reads up to "
-            f"{SCHEMA_VERSION}; update Remint, or make the set again with this version."
-        )
-    return metadata
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ImageSetError(f"{path} is broken ({reason}); make the set again.") from error
 
 
 def _decoded(table: pa.Table, offset: int, position: int) -> tuple[dict[str, Any], np.ndarray]:

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from remint.arrays import to_tensor
 from remint.atomic import replaced_file
 from remint.networks.classifier import ClassifierNetwork, initialise
+from remint.networks.weights import write_tensors
 from remint.randomness import counter_uniform, generator
 from remint.training.schedule import cosine
 
@@ -102,9 +102,9 @@ class Classifier:
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, the shape of the network as JSON in its header."""
         facts = {"shape": self.shape, "classes": self.classes, "width": self.width}
-        tensors = {k: t.cpu().contiguous() for k, t in self.network.state_dict().items()}
+        facts_text = {"classifier": json.dumps(facts), "format": FORMAT}
         with replaced_file(path) as fresh:
-            save_file(tensors, fresh, {"classifier": json.dumps(facts), "format": FORMAT})
+            write_tensors(fresh, self.network.state_dict(), facts_text)
 
     @classmethod
     def load(cls, path: Path | str, device: str = "cpu") -> "Classifier":

@@ -13,11 +13,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from remint.atomic import replaced_folder
+from remint.networks.weights import write_tensors
 
 TENSORS, FACTS = "state.safetensors", "state.json"
+FORMAT = 2  # of what a checkpoint holds
 
 
 class CheckpointError(ValueError):
@@ -41,15 +43,14 @@ class CheckpointStore:
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], keep: int) -> None:
         self.folder = Path(folder)
-        self.identity = json.loads(json.dumps(identity))
+        self.identity = {"format": FORMAT, **json.loads(json.dumps(identity))}
         self.keep = keep
 
     def save(self, images: int, checkpoint: Checkpoint) -> None:
         """Write the checkpoint of this many images seen, whole or not at all; drop old ones."""
-        tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
         facts = {"identity": self.identity, **checkpoint.facts}
         with replaced_folder(self.folder / f"{images:012d}") as folder:
-            save_file(tensors, folder / TENSORS)
+            write_tensors(folder / TENSORS, checkpoint.tensors)
             (folder / FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True))
         for old in self._whole()[: -self.keep]:
             shutil.rmtree(old)

@@ -18,7 +18,7 @@ from remint.networks.minting_catalogue import (
     build_judge,
     chosen,
 )
-from remint.networks.weights import save_network
+from remint.networks.weights import network_note, save_network
 from remint.training.checkpoint import CheckpointStore
 from remint.training.device import DeviceName, Precision, pick_device
 from remint.training.distributed import rank, refuse_batch_norm
@@ -31,6 +31,8 @@ from remint.training.question import LoopConfig
 from remint.training.restorer_run import run_settings
 from remint.training.schedule import Budget
 from remint.training.selection import LookConfig, Looks
+
+BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def train_generator(
             progress.losses["augment_probability"] = question.probability
         keeper.note(progress)
         fresh = keeper.seen == progress.images
-        yield MintReport(progress, minter, keeper.figures, fresh, keeper.best())
+        yield MintReport(progress, minter, keeper.figures, fresh, keeper.best)
 
 
 def build_players(
@@ -144,7 +146,7 @@ def current_minter(
 
 
 class Keeper:
-    """Scores snapshots at their interval and keeps the best one on disk."""
+    """Scores snapshots at their interval and keeps the best one on disk, its score with it."""
 
     def __init__(self, folder: Path, looks: Looks, minter: Minter) -> None:
         self.folder, self.looks, self.minter = folder, looks, minter
@@ -152,26 +154,31 @@ class Keeper:
         self.seen = -1
         path = folder / "looks.json"
         self.scores: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+        self.best: dict[str, float] = json.loads(network_note(folder / BEST) or "{}")
 
     def note(self, progress: Progress) -> None:
-        """Look if it is time, and keep the snapshot where it is the best so far."""
-        every = self.looks.config.every
-        due = progress.finished or progress.images // every > max(self.seen, 0) // every
+        """Look if it is time, and keep the snapshot where it is the best so far.
+
+        What a killed or rolled back run saw of images to come is forgotten; the best is not.
+        """
+        self.scores = [score for score in self.scores if score["images"] <= progress.images]
+        earlier = [score for score in self.scores if score["images"] < progress.images]
+        every, last = self.looks.config.every, earlier[-1]["images"] if earlier else 0
+        due = progress.finished or progress.images // every > last // every
         if not due or progress.note or progress.images == self.seen:
             return
         self.seen = progress.images
         self.figures = self.looks.look(self.minter)
-        earlier = [score for score in self.scores if score["images"] < progress.images]
-        self.scores = [*earlier, {"images": progress.images, **self.figures}]
+        score = {"images": progress.images, **self.figures}
+        self.scores = [*earlier, score]
+        criterion = self.looks.criterion
+        better = not self.best or score[criterion] <= self.best[criterion]
+        self.best = score if better else self.best
         if rank() == 0:
-            if self.best()["images"] == progress.images:
-                save_network(self.folder / "best.safetensors", self.minter.network)
+            if better:
+                save_network(self.folder / BEST, self.minter.network, json.dumps(score))
             with replaced_file(self.folder / "looks.json") as path:
                 path.write_text(json.dumps(self.scores, indent=1))
-
-    def best(self) -> dict[str, float]:
-        """Return the scores of the chosen snapshot, none before a look."""
-        return min(self.scores, key=lambda score: score[self.looks.criterion], default={})
 
     def trouble(self) -> str | None:
         """Look before a checkpoint is kept as good, and say what is wrong."""

@@ -7,7 +7,7 @@ errors:
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic
 
 import torch
@@ -45,8 +45,8 @@ def fit(
     if progress is None:
         progress = Progress()
         run.save(progress)  # there is always a state to roll back to
-    clock = Clock(progress.minutes, players.device)
-    batches, window, told = question.batches(progress.images), Window(), progress.images
+    clock, window = Clock(progress.minutes, players.device), run.window
+    batches = question.batches(progress.images)
 
     while (share := budget.share(progress.images, progress.minutes)) < 1.0:
         players.schedule(share, progress.rate_scale)
@@ -58,8 +58,8 @@ def fit(
         trouble = run.watch.look(_watched(values)) or (save_due and question.trouble(players))
         if trouble:
             progress = run.roll_back(progress, config.health, trouble)
-            clock, window = Clock(progress.minutes, players.device), Window()
-            batches, told = question.batches(progress.images), progress.images
+            clock = Clock(progress.minutes, players.device)
+            batches = question.batches(progress.images)
             yield replace(progress)
             progress.note = None
             continue
@@ -68,22 +68,20 @@ def fit(
         progress.images, progress.minutes = now, clock.minutes()
         window.add(values)
 
+        if _passed(before, now, config.log_every):
+            progress.sample_due = _passed(window.start, now, config.sample_every)
+            progress.losses = window.close(now)
+            yield replace(progress)
         stop = clock.agree(stop_reason())
-        if save_due or stop:
+        if save_due or stop:  # after the report: who resumes here has told all up to here
             run.save(progress)
         if stop:
             raise Interrupted(f"stopped at image {now:,} and saved: {stop}")
-        if _passed(before, now, config.log_every):
-            progress.losses = window.close()
-            progress.sample_due = _passed(told, now, config.sample_every)
-            told = now
-            yield replace(progress)
 
     if window.rounds:
-        progress.losses = window.close()
+        progress.losses = window.close(progress.images)
+    yield replace(progress, sample_due=True, finished=True)
     run.save(progress)
-    progress.sample_due = progress.finished = True
-    yield replace(progress)
 
 
 def play_round(
@@ -143,6 +141,7 @@ class _Run(Generic[B]):
     players: Players
     watch: Watch
     store: CheckpointStore
+    window: Window = field(default_factory=Window)
 
     def resume(self) -> Progress | None:
         """Take the store's newest checkpoint; None where there is none."""
@@ -152,6 +151,7 @@ class _Run(Generic[B]):
         self.players.load(found.tensors)
         self.watch.load(found.facts["watch"])
         self.question.load(found.facts["question"])
+        self.window.load(found.facts["window"])
         return Progress(**found.facts["progress"])
 
     def save(self, progress: Progress) -> None:
@@ -163,6 +163,7 @@ class _Run(Generic[B]):
             "progress": {name: getattr(progress, name) for name in kept},
             "watch": self.watch.state(),
             "question": self.question.state(),
+            "window": self.window.state(),
         }
         self.store.save(progress.images, Checkpoint(self.players.tensors(), facts))
 

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -24,21 +25,29 @@ class Progress:
 
 
 class Window:
-    """Means of the figures since the last report."""
+    """Means of the figures since the last report; start: images seen at that report."""
 
     def __init__(self) -> None:
         self.sums: dict[str, float] = {}
-        self.rounds = 0
+        self.rounds = self.start = 0
 
     def add(self, values: dict[str, float]) -> None:
         self.rounds += 1
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 
-    def close(self) -> dict[str, float]:
+    def close(self, images: int) -> dict[str, float]:
+        """Return the means, and begin the next window after so many images."""
         means = {name: total / self.rounds for name, total in self.sums.items()}
-        self.sums, self.rounds = {}, 0
+        self.sums, self.rounds, self.start = {}, 0, images
         return means
+
+    def state(self) -> dict[str, Any]:
+        return {"sums": dict(self.sums), "rounds": self.rounds, "start": self.start}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.sums, self.rounds = dict(state["sums"]), state["rounds"]
+        self.start = state["start"]
 
 
 class Clock:

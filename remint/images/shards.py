@@ -1,0 +1,84 @@
+"""The files of an image set: Parquet shards that belong together, and a tally of them.
+
+Every function raises ImageSetError with what is wrong and what to do.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from remint.images.imagerows import FIELDS, SCHEMA_VERSION, ImageSetError
+
+TALLY = "_tally.json"  # how many shards and rows; readers of Parquet pass over names with _
+
+
+def shards_of(path: Path) -> list[Path]:
+    """Return the shards of the set in this folder, in order."""
+    if not path.is_dir():
+        raise ImageSetError(f"There is no image set at {path}; run the stage that makes it.")
+    shards = sorted(path.glob("part-*.parquet"))
+    if not shards:
+        raise ImageSetError(f"{path} holds no part-*.parquet shards, so it is not an image set.")
+    if [shard.name for shard in shards] != [f"part-{n:05d}.parquet" for n in range(len(shards))]:
+        raise ImageSetError(f"A shard is missing between {shards[0]} and {shards[-1]}; remake it.")
+    return shards
+
+
+def check_columns(path: Path, schemas: Sequence[pa.Schema]) -> None:
+    """Refuse shards that lack a column of every set, or that differ."""
+    missing = [column.name for column in FIELDS if column not in list(schemas[0])]
+    if missing:
+        raise ImageSetError(f"{path} is broken (no column {missing[0]}); make the set again.")
+    if any(not schema.equals(schemas[0]) for schema in schemas):
+        raise ImageSetError(f"{path} holds shards of different sets; make the set again.")
+
+
+def check_tally(path: Path, shards: int, rows: int) -> None:
+    """Refuse a set that holds another number of shards or rows than were written."""
+    try:
+        told = json.loads((path / TALLY).read_text())
+    except (OSError, ValueError) as error:
+        raise ImageSetError(f"{path} is broken (its {TALLY}: {error}); make it again.") from error
+    if told != {"shards": shards, "rows": rows}:
+        raise ImageSetError(
+            f"{path} holds {shards} shards with {rows} rows, but was written as {told}; a shard is "
+            "missing or was exchanged: make the set again."
+        )
+
+
+def footer_of(shard: Path) -> pq.FileMetaData:
+    """Return a shard's schema and the places of its row groups."""
+    with explained(shard):
+        return pq.read_metadata(shard)
+
+
+def metadata_of(path: Path, schema: pa.Schema) -> dict[str, Any]:
+    """Return what the writer said of the set; refuse what a newer Remint wrote."""
+    if b"remint" not in (schema.metadata or {}):
+        raise ImageSetError(f"{path} holds Parquet files, but none of Remint's image sets.")
+    try:
+        metadata: dict[str, Any] = json.loads(schema.metadata[b"remint"])
+        version = int(metadata["schema_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ImageSetError(f"{path} is broken (its metadata); make the set again.") from error
+    if version > SCHEMA_VERSION:
+        raise ImageSetError(
+            f"{path} has schema version {version}, this Remint reads up to "
+            f"{SCHEMA_VERSION}; update Remint, or make the set again with this version."
+        )
+    return metadata
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what Arrow and the disk raise into ImageSetError, with the file's name."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ImageSetError(f"{path} is broken ({reason}); make the set again.") from error
