@@ -6,9 +6,7 @@ its name) arrives as `MLFLOW_RUN_CONTEXT`, which MLflow reads itself.
 """
 
 import dataclasses
-import json
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +21,7 @@ import pandas as pd
 from remint.networks.weights import weights_fingerprint
 from tasks.console import discreet, say
 from tasks.outbox import Outbox, one_line
+from tasks.standing import flat, provenance, repository_root
 
 # MLflow reads these while it is imported, so they stand before it; what the user set wins.
 os.environ.update(
@@ -50,6 +49,7 @@ __all__ = [
     "Run",
     "experiment_id",
     "open_run",
+    "provenance",
     "repository_root",
     "set_model",
     "stage_run",
@@ -60,14 +60,17 @@ EXPERIMENT = "remint"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 SQLITE = "sqlite:///"
 BATCH = 1000  # metrics in one request; MLflow's limit
-VALUE_LENGTH = 6000  # characters of a parameter's value; MLflow's limit
+REFUSED = (400, 404)  # HTTP: sending again would not help
 CODE = Path(__file__).resolve().parent
 SERVED_NEEDS = ("mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "safetensors")
 SERVED_ALSO = ("scipy", "torch", "tqdm")
 
 
 class Run:
-    """One MLflow run. Every method returns at once or warns; none raises for MLflow's sake."""
+    """One MLflow run. Every method returns at once or warns; none raises for MLflow's sake.
+
+    Metrics wait here until the store has taken them.
+    """
 
     def __init__(self, client: mlflow.MlflowClient | None, run_id: str | None) -> None:
         """client, run_id: None for a run that takes everything and keeps nothing."""
@@ -89,11 +92,11 @@ class Run:
         """Log figures that change while the stage runs; step: images seen, or whatever counts."""
         now = int(time.time() * 1000)
         batch = [Metric(name, float(value), now, step) for name, value in values.items()]
+        if self._client is None:
+            return
         with self._lock:
-            alone = not self._waiting
             self._waiting += batch
-        if alone:  # else a send is already queued and takes these along
-            self._put("a batch of metrics", self._send_metrics)
+        self._put("metrics", self._send_metrics, kept=True)
 
     def figures(self, values: Mapping[str, float]) -> None:
         """Log the stage's final figures."""
@@ -129,18 +132,34 @@ class Run:
         """End the run as FINISHED, FAILED or KILLED once all is sent."""
         if self._client is None or self._outbox is None:
             return
-        self._put("the end of the run", lambda client: client.set_terminated(self.id, status))
-        self._outbox.close()
+        box, client = self._outbox, self._client
+        box.put("metrics", lambda: self._send_metrics(client), kept=True, urgent=True)
+        run_id = str(self.id)
+        box.put("the end of the run", lambda: client.set_terminated(run_id, status), urgent=True)
+        box.close()
+        if self._waiting:
+            box.lost["figure"] += len(self._waiting)
+        box.tell()
 
-    def _put(self, what: str, send: Any, wait: bool = False) -> None:
+    def _put(self, what: str, send: Any, wait: bool = False, kept: bool = False) -> None:
         if self._outbox is not None:
-            self._outbox.put(what, lambda: send(self._client), wait=wait)
+            self._outbox.put(what, lambda: send(self._client), wait, kept)
 
     def _send_metrics(self, client: mlflow.MlflowClient) -> None:
-        with self._lock:
-            batch, self._waiting = self._waiting, []
-        for start in range(0, len(batch), BATCH):
-            client.log_batch(str(self.id), metrics=batch[start : start + BATCH])
+        """Send what waits, also what could not be sent before; only what is refused goes."""
+        while part := self._waiting[:BATCH]:
+            refusal = None
+            try:
+                client.log_batch(str(self.id), metrics=part)
+            except mlflow.MlflowException as error:
+                if error.get_http_status_code() not in REFUSED:
+                    raise
+                refusal = error
+            with self._lock:
+                del self._waiting[: len(part)]
+            if refusal and self._outbox:
+                self._outbox.lost["figure"] += len(part)
+                raise refusal
 
 
 @contextmanager
@@ -209,50 +228,6 @@ def _artifact_home() -> str | None:
     if not uri.startswith(SQLITE):
         return None
     return (Path(uri.removeprefix(SQLITE)).parent / "mlruns").as_uri()
-
-
-def repository_root(start: Path | None = None) -> Path:
-    """Return the folder that holds dvc.yaml; from inside `.dvc/tmp/exps`, that of the user's copy.
-
-    Experiments run in a copy that DVC deletes afterwards: nothing may be kept there.
-    """
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if folder.name == "exps" and folder.parent.name == "tmp" and folder.parts[-3] == ".dvc":
-            return folder.parents[2]
-    return next((f for f in (here, *here.parents) if (f / "dvc.yaml").is_file()), here)
-
-
-def provenance(stage: str, deps: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags of a run: stage, commit, data, and what DVC says of itself."""
-    tags = {"stage": stage, "git.commit": _git("rev-parse", "HEAD")}
-    tags["git.dirty"] = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
-    tags |= {f"data.{name}": fingerprint for name, fingerprint in deps.items()}
-    tags |= {
-        f"dvc.{key.lower()}": os.environ.get(f"DVC_{key}", "")
-        for key in ("STAGE", "EXP_NAME", "EXP_BASELINE_REV")
-    }
-    return {key: value for key, value in tags.items() if value}
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested mappings as dotted keys and text, other values as JSON."""
-    pairs: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            pairs |= flat(value, f"{prefix}{key}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value, default=str)
-            pairs[f"{prefix}{key}"] = text[:VALUE_LENGTH]
-    return pairs
 
 
 def _log_model(run_id: str, name: str, folder: Path, example: pd.DataFrame) -> None:

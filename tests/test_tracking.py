@@ -8,6 +8,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import mlflow
@@ -126,10 +127,36 @@ def test_a_service_that_vanishes_is_told_once_and_counted(
     for _ in range(10):
         box.put("an image", send)
     box.close()
+    box.tell()
     assert len(tried) == outbox.FAILURES_IN_A_ROW
     first, last = capsys.readouterr().out.splitlines()
     assert first == "warning: MLflow did not take an image, work goes on: nobody there"
     assert last == "warning: MLflow lost 10 x an image"
+
+
+def test_metrics_that_a_store_did_not_take_are_sent_when_it_is_back(
+    client: mlflow.MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = mlflow.MlflowClient.log_batch
+    away = threading.Event()
+
+    def log_batch(self: mlflow.MlflowClient, *given: Any, **named: Any) -> None:
+        if away.is_set():
+            raise ConnectionError("nobody there")
+        whole(self, *given, **named)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", log_batch)
+    with tracking.stage_run("train_restorer", CONFIG) as run:
+        for step in range(8):
+            away.set() if 2 <= step < 7 else away.clear()
+            run.metrics({"loss": 1.0 / (step + 1)}, step)
+            run.artifact(Path(__file__))  # waits until all before it was tried
+        away.clear()
+    history = client.get_metric_history(str(run.id), "loss")
+    assert [metric.step for metric in history] == list(range(8))
+    assert "warning: MLflow did not take metrics" in capsys.readouterr().out
 
 
 def test_the_outbox_does_not_hold_up_its_caller() -> None:

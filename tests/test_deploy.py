@@ -1,0 +1,104 @@
+"""What can be checked of `deploy/` without starting it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+PROGRAMS = ("prefect", "mlflow")
+
+
+@pytest.fixture
+def folder(root: Path) -> Path:
+    return root / "deploy"
+
+
+@pytest.fixture
+def services(folder: Path) -> dict[str, Any]:
+    compose = YAML(typ="safe").load(folder / "compose.yaml")
+    assert set(compose["volumes"]) == named_volumes(compose["services"])
+    return dict(compose["services"])
+
+
+def named_volumes(services: dict[str, Any]) -> set[str]:
+    mounts = [str(mount) for service in services.values() for mount in service.get("volumes", [])]
+    return {mount.split(":")[0] for mount in mounts if mount[0].isalpha()}
+
+
+def test_every_variable_is_explained_and_no_secret_has_a_default(folder: Path) -> None:
+    used = re.findall(r"\$\{(\w+)([^}]*)\}", (folder / "compose.yaml").read_text())
+    text = (folder / ".env.example").read_text()
+    given = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+    assert {name for name, _ in used} == set(given)
+    assert {end for name, end in used if name != "REMINT_PUSH"} == {":?"}  # an empty one is refused
+    assert {name for name, value in given.items() if value} == {"LISTEN"}
+    for name in given:
+        assert re.search(rf"^# .+\n(\w+=.*\n)*{name}=", text, re.MULTILINE), name
+
+
+def test_ports_open_only_where_the_user_says(services: dict[str, Any]) -> None:
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(ports) == 3 and all(port.startswith("${LISTEN:?}:") for port in ports)
+
+
+def test_images_are_named_by_version_and_ours_is_built_from_the_lock(
+    folder: Path, services: dict[str, Any]
+) -> None:
+    for name, service in services.items():
+        assert re.search(r":(\d|RELEASE|local)", service["image"]), name
+    recipe = (folder / "Dockerfile").read_text()
+    assert "--requirement requirements.lock" in recipe
+    locked = (folder.parent / "requirements.lock").read_text()
+    for package in ("prefect", "mlflow", "asyncpg", "psycopg2-binary", "dvc-s3", "boto3"):
+        assert f"\n{package}==" in locked
+
+
+def test_services_wait_for_those_that_are_there_and_can_say_so(services: dict[str, Any]) -> None:
+    for service in services.values():
+        awaited = service.get("depends_on", {})
+        assert set(awaited) <= set(services)
+        for other, how in awaited.items() if isinstance(awaited, dict) else ():
+            assert how["condition"] != "service_healthy" or "healthcheck" in services[other]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_installed_programs_know_every_option(services: dict[str, Any], name: str) -> None:
+    command = [str(part) for part in services[name]["command"]]
+    options = [part.split("=")[0] for part in command if part.startswith("--")]
+    words = [part for part in command if not part.startswith("-")][: 3 if name == "prefect" else 2]
+    help_text = subprocess.run(
+        [sys.executable, "-m", *words, "--help"], capture_output=True, text=True, timeout=120
+    ).stdout
+    assert options and not [option for option in options if option not in help_text]
+
+
+def test_prefects_variables_are_settings_that_it_has(services: dict[str, Any]) -> None:
+    from prefect.settings import get_current_settings
+
+    known = {name.upper() for name in get_current_settings().to_environment_variables()}
+    known |= {name.upper() for name in setting_names()}
+    given = [*services["prefect"]["environment"], *services["worker"]["environment"]]
+    unknown = [name for name in given if name.startswith("PREFECT_") and name not in known]
+    assert not unknown
+
+
+def setting_names() -> set[str]:
+    """Return every environment variable that Prefect reads."""
+    from prefect.settings.legacy import _get_settings_fields
+    from prefect.settings.models.root import Settings
+
+    return set(_get_settings_fields(Settings))
+
+
+def test_the_databases_are_two_and_the_worker_deploys_what_exists(folder: Path) -> None:
+    made = re.findall(r"CREATE DATABASE (\w+)", (folder / "postgres/databases.sql").read_text())
+    text = (folder / "compose.yaml").read_text()
+    assert made == ["mlflow", "prefect"] and all(f"@postgres:5432/{name}" in text for name in made)
+    done = subprocess.run(["sh", "-n", str(folder / "worker.sh")], capture_output=True)
+    assert done.returncode == 0
+    assert "--pool local-gpu" in (folder / "worker.sh").read_text()
+    assert "name: local-gpu" in (folder.parent / "prefect.yaml").read_text()
