@@ -15,9 +15,9 @@ from typing import Any
 
 from remint.networks.weights import weights_fingerprint
 from remint.promotion.rules import Decision, PromoteConfig
-from tasks import params, promotion_figures, stage
+from tasks import params, promotion_figures, promotion_page, stage
 from tasks.console import say
-from tasks.registry import ALIASES, ModelName, Registry, RegistryError, Version
+from tasks.registry import ALIASES, Registry, RegistryError, Version
 
 LOCK = Path(".dvc/tmp/remint-promotion.lock")
 REPORTS = Path("data/reports")
@@ -64,7 +64,7 @@ def promote(registry: Registry, params_path: Path) -> dict[str, Any]:
     fingerprint = weights_fingerprint(folder)
     champion = registry.find(CHAMPION)
     if champion is not None and champion.fingerprint == fingerprint:
-        return _told(name, champion, None, ["these weights are the champion's own"])
+        return _told(registry, champion, None, ["these weights are the champion's own"])
     example = promotion_figures.example(name, folder)
     tags = {f"data.{key}": value for key, value in promotion_figures.data(name).items()}
     challenger = registry.register(folder, example, tags)
@@ -86,17 +86,18 @@ def _act(
             registry.point(PREVIOUS, champion)
         registry.point(CHAMPION, challenger)
         registry.point(CHALLENGER, None)
-    return _told(registry.name, challenger, decision, decision.reasons, champion)
+    return _told(registry, challenger, decision, decision.reasons, champion)
 
 
 def _told(
-    name: ModelName,
+    registry: Registry,
     version: Version,
     decision: Decision | None,
     reasons: Sequence[str],
     champion: Version | None = None,
 ) -> dict[str, Any]:
-    """Write the decision beside the reports, and return it."""
+    """Write the decision and the page of all decisions beside the reports, and return it."""
+    name = registry.name
     if decision is None:
         verdict = f"version {version.number} of the {name} stays champion"
     elif decision.promoted:
@@ -112,8 +113,10 @@ def _told(
         "verdict": verdict,
         "reasons": list(reasons),
         "figures": dict(decision.figures) if decision else {},
+        "versions": [promotion_page.row(known) for known in registry.versions()],
     }
     stage.write_json(REPORTS / f"promotion-{name}.json", told)
+    promotion_page.write(REPORTS)
     return told
 
 
@@ -129,16 +132,14 @@ def roll_back(registry: Registry) -> dict[str, Any]:
     registry.point(PREVIOUS, champion)
     registry.tag(champion, "decision", "rolled back")
     reasons = [f"rolled back by hand from version {champion.number}"]
-    return _told(registry.name, previous, Decision(True, reasons), reasons)
+    return _told(registry, previous, Decision(True, reasons), reasons)
 
 
 def show(registry: Registry) -> None:
     """Print every version with its aliases and why it stands where it stands."""
     versions = registry.versions()
-    for version in versions:
-        when = datetime.fromtimestamp(version.created / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-        names = ", ".join(version.aliases) or version.tags.get("decision", "registered")
-        say(f"{version.number}  {when}  {names}: {version.tags.get('reasons', '')}")
+    for told in map(promotion_page.row, versions):
+        say("{number}  {when}  {standing}: {reasons}".format(**told))
     if not versions:
         say(f"{registry.registered} has no versions yet")
 

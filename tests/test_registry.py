@@ -80,6 +80,9 @@ def test_the_better_one_is_champion_and_the_worse_one_waits_with_reasons(inside:
     assert "PSNR -2.00 dB" in last.tags["reasons"]
     told = json.loads((inside / "data/reports/promotion-restorer.json").read_text())
     assert told["verdict"] == "version 3 of the restorer is kept back; champion: 2"
+    page = (inside / "data/reports/promotion.html").read_text()
+    assert "Version 3 of the restorer is kept back; champion: 2." in page
+    assert page.count("PSNR -2.00 dB") == 2 and "<td>champion</td>" in page
 
 
 def test_the_same_weights_are_registered_once(inside: Path) -> None:
