@@ -20,13 +20,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows import exclusive, experiment, graph, promotion, stages
+from flows import away, exclusive, experiment, graph, promotion, stages
 from flows.parent import Parent, parent_run
 
 RESTORATION = ("evaluate_restorer", "report_restoration")
 AUGMENTATION = ("evaluate_generator", "evaluate_synthetic", "report_augmentation")
 GPU_STAGES = "train_"  # stages whose name begins so queue for the limit "gpu", where it exists
 REPORTS = "data/reports"
+UNREACHABLE = 75  # EX_TEMPFAIL of BSD's sysexits, as stages use it
 Minutes = Annotated[float | None, Field(gt=0, description="limit of each stage; none: no limit")]
 # For the temporary server on a small machine; what the user or the profile sets wins.
 DEFAULTS: dict[Any, Any] = {
@@ -155,15 +156,16 @@ def _save(name: str, order: Sequence[graph.Stage]) -> str | None:
 
 def publish(outcomes: dict[str, stages.Outcome], parent: Parent, saved: str | None) -> None:
     """Show the figures, the stages and where the run stands as artifacts of the flow run."""
-    create_table_artifact(figure_rows(parent.figures), key="figures", description="All figures")
+    told = where(parent.opened, saved)
+    get_run_logger().info("where it stands:\n%s", told)
     rows = [
         {"stage": o.stage, "outcome": "ran" if o.ran else "cached", "seconds": round(o.seconds, 1)}
         for o in outcomes.values()
     ]
-    create_table_artifact(rows, key="stages", description="What ran and what was cached")
-    told = where(parent.opened, saved)
-    create_markdown_artifact(told, key="run", description="Where it stands")
-    get_run_logger().info("where it stands:\n%s", told)
+    with away.server_may_be_away(get_run_logger()):
+        create_table_artifact(figure_rows(parent.figures), key="figures", description="All figures")
+        create_table_artifact(rows, key="stages", description="What ran and what was cached")
+        create_markdown_artifact(told, key="run", description="Where it stands")
 
 
 def figure_rows(files: dict[str, str]) -> list[dict[str, Any]]:
@@ -194,7 +196,8 @@ FLOWS = {"restoration": restoration, "augmentation": augmentation, "pipeline": p
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one flow now; exit 1 with the failed stage's last lines if it fails."""
+    """Run one flow now; exit 1 with the failed stage's last lines if it fails, 75 if
+    Prefect could not be told how it ended."""
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
     parser.add_argument("flow", choices=FLOWS)
     chosen = FLOWS[parser.parse_args(argv).flow]
@@ -202,11 +205,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Ended from outside, the flow ends its stage and its runs before it goes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        with settings.temporary_settings(set_defaults=DEFAULTS):
+        with settings.temporary_settings(set_defaults=DEFAULTS), away.end_told():
             chosen()
     except (stages.StageError, exclusive.CheckoutBusyError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    except away.PrefectAwayError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(UNREACHABLE) from None
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows import stages
+from flows import away, stages
 
 JUDGED = {"evaluate_restorer": "restorer", "evaluate_synthetic": "generator"}
 
@@ -21,6 +21,7 @@ def promote_all(done: Sequence[str], log: Logger | LoggerAdapter[Logger], root: 
             last = end.tail[-1] if end.tail else f"it ended with {end.code}"
             log.warning("no decision on the %s: %s", name, last)
             continue
-        create_markdown_artifact(
-            "\n".join(end.tail), key=f"promotion-{name}", description=f"Champion {name}"
-        )
+        with away.server_may_be_away(log):
+            create_markdown_artifact(
+                "\n".join(end.tail), key=f"promotion-{name}", description=f"Champion {name}"
+            )

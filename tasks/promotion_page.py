@@ -37,7 +37,11 @@ def write(reports: Path) -> Path:
 def render(decisions: list[Mapping[str, Any]]) -> str:
     """Return the page: a verdict with its reasons a model, then every version of each."""
     verdicts = [
-        Verdict(f"{told['verdict'].capitalize()}.", [f"{why[:1].upper()}{why[1:]}." for why in told["reasons"]], [])
+        Verdict(
+            f"{told['verdict'].capitalize()}.",
+            [f"{why[:1].upper()}{why[1:]}." for why in told["reasons"]],
+            [],
+        )
         for told in decisions
     ]
     sections = [
@@ -46,3 +50,7 @@ def render(decisions: list[Mapping[str, Any]]) -> str:
     ]
     page = environment().get_template("page.html")
     return page.render(title="Champion and challenger", verdicts=verdicts, sections=sections)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."

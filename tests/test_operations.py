@@ -1,9 +1,7 @@
 """With real parts: a server, a worker, a schedule; runs that succeed and fail by themselves."""
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,22 +13,9 @@ import httpx
 import psutil
 import pytest
 
+from tests.servers import DVC_YAML, free_port, quick_repository
+
 pytestmark = pytest.mark.slow
-DVC_YAML = """
-stages:
-  train_restorer:
-    cmd: echo training && cp in model
-    deps: [in]
-    outs: [model]
-  evaluate_restorer:
-    cmd: mkdir -p data/reports/restorer && echo '{"psnr":30.5}' > data/reports/restorer/metrics.json
-    deps: [model]
-    metrics: [{data/reports/restorer/metrics.json: {cache: false}}]
-  report_restoration:
-    cmd: cp data/reports/restorer/metrics.json page
-    deps: [data/reports/restorer/metrics.json]
-    outs: [page]
-"""
 PREFECT_YAML = """
 name: trial
 deployments:
@@ -42,30 +27,12 @@ deployments:
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def repo(tmp_path: Path, root: Path) -> Path:
     """A repository of three quick stages with the project's own flows."""
-    folder = tmp_path / "repo"
-    (folder / ".dvc").mkdir(parents=True)
-    for name in ("config", ".gitignore"):
-        shutil.copy(root / ".dvc" / name, folder / ".dvc")
-    shutil.copytree(root / "flows", folder / "flows", ignore=shutil.ignore_patterns("__pycache__"))
-    for name, text in {
-        ".dvcignore": "",
-        ".gitignore": "__pycache__\nmlflow.db\nmlruns\n",
-        "dvc.yaml": DVC_YAML,
-        "prefect.yaml": PREFECT_YAML,
-        "in": "1",
-    }.items():
-        (folder / name).write_text(text)
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
+    (folder := tmp_path / "repo").mkdir()
+    (folder / "prefect.yaml").write_text(PREFECT_YAML)
+    quick_repository(folder, root)
     return folder
 
 

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from remint.networks.weights import weights_fingerprint
 from remint.restore.restorer import Restorer, save_card, save_weights
 from tasks import promote, registry
 from tasks.registry import Registry, RegistryError, check_data, model_folder
+from tests.servers import free_port
 
 NETWORK = NetworkConfig(name="dncnn", width=4, encoder=(), middle=0, stem=1, depth=2)
 
@@ -163,12 +163,6 @@ def test_a_served_champion_answers_with_a_restored_image(inside: Path, tmp_path:
         server.wait()
     restored = base64.b64decode(row["image"])
     assert cv2.imdecode(np.frombuffer(restored, np.uint8), 0).shape == (20, 30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def await_answer(url: str, server: subprocess.Popen[bytes]) -> None:
