@@ -35,7 +35,7 @@ test: $(STAMP) ## lint, types and tests
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 flow: $(STAMP) ## the same as run, inside a Prefect flow (FLOW=restoration, augmentation or pipeline)
 	@python -m flows.pipeline $(FLOW)

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 
 DVC = [sys.executable, "-m", "dvc"]
-FLOW = [sys.executable, "-m", "flows.pipeline", "restoration"]
+FLOW = [sys.executable, "-m", "flows.pipeline", "pipeline"]
 QUIET = {
     "DO_NOT_TRACK": "true",
     "DVC_NO_ANALYTICS": "true",
