@@ -15,11 +15,12 @@ CLOSE_SECONDS = 240.0
 
 
 class Parent:
-    """The parent run: its id for the stages' environment, its figures at the end."""
+    """The parent run: its id for the stages' environment, figures and pictures at the end."""
 
     def __init__(self, process: subprocess.Popen[str], log: Callable[[str], None]) -> None:
         """process: `python -m tasks.parent_run`; log: takes its warnings."""
         self.figures: dict[str, str] = {}  # group -> path of a JSON file
+        self.models: dict[str, str] = {}  # name -> folder with sample grids
         self._process = process
         self._log = log
         self._opened: dict[str, Any] | None = None
@@ -42,8 +43,8 @@ class Parent:
         """Hand over the figures and end the run as FINISHED, FAILED or KILLED."""
         assert self.opened is not None and self._process.stdin and self._process.stdout
         with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps({"status": status, "figures": self.figures}))
-            self._process.stdin.write("\n")
+            last = {"status": status, "figures": self.figures, "models": self.models}
+            self._process.stdin.write(json.dumps(last) + "\n")
             self._process.stdin.close()
         for line in self._process.stdout:
             self._log(line.rstrip())
@@ -68,7 +69,7 @@ def parent_run(
 ) -> Iterator[Parent]:
     """Give the parent run of a flow; when the block raises, the run ends as failed.
 
-    params: what its runs differ in, for the comparison in MLflow.
+    params: values in place of those of params.yaml.
     """
     pairs = [f"{key}={value}" for key, value in tags.items()]
     pairs += [f"--param={key}={json.dumps(value)}" for key, value in (params or {}).items()]

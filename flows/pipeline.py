@@ -27,6 +27,7 @@ RESTORATION = ("evaluate_restorer", "report_restoration")
 AUGMENTATION = ("evaluate_generator", "evaluate_synthetic", "report_augmentation")
 GPU_STAGES = "train_"  # stages whose name begins so queue for the limit "gpu", where it exists
 REPORTS = "data/reports"
+MODELS = ("restorer", "generator")
 UNREACHABLE = 75  # EX_TEMPFAIL of BSD's sysexits, as stages use it
 Minutes = Annotated[float | None, Field(gt=0, description="limit of each stage; none: no limit")]
 # For the temporary server on a small machine; what the user or the profile sets wins.
@@ -97,6 +98,7 @@ def walk(goals: Sequence[str], promote: bool = False, minutes: float | None = No
         order = graph.with_ancestors(order, goals) if goals else order
         outcomes, failures = bring_up_to_date(order, goals, parent.context(tags), minutes)
         done = [stage for stage in order if stage.name in outcomes]
+        parent.models = {n: f"data/models/{n}" for n in MODELS if f"train_{n}" in outcomes}
         parent.figures = {Path(file).parent.name: file for s in done for file in s.metrics}
         saved = _save(name, order) if any(o.ran for o in outcomes.values()) else None
         publish(outcomes, parent, saved)

@@ -1,19 +1,24 @@
-"""The parent run of a flow: opened when the flow starts, given all stages' figures at its end.
+"""The parent run of a flow: opened when the flow starts, given all that it made at its end.
 
 `python -m tasks.parent_run NAME [KEY=VALUE ...] [--param KEY=VALUE ...]` prints one JSON line with
 the run's id, waits for one JSON line on stdin, {"status": "FINISHED", "figures": {"restorer":
-"path/metrics.json"}}, and ends the run. A skipped stage logs no run of its own, so the figures come
-from its files. When stdin ends without a word, the flow was killed, and so is the run.
+"path/metrics.json"}, "models": {"restorer": "path"}}, and ends the run. Its parameters are those of
+params.yaml, with --param's in their place. A skipped stage logs no run of its own, so figures and
+sample grids come from its files: two flow runs can be compared by these runs alone. When stdin ends
+without a word, the flow was killed, and so is the run.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks import stage, tracking
+import numpy as np
+from PIL import Image
+
+from tasks import params, stage, standing, tracking
 from tasks.console import discreet
 
 
@@ -24,14 +29,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("tags", nargs="*", metavar="KEY=VALUE", help="tags of the run")
     parser.add_argument("--param", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args(argv)
-    params = dict(pair.split("=", 1) for pair in given.param)
+    values = parameters() | dict(pair.split("=", 1) for pair in given.param)
     tags = tracking.provenance("flow", {}) | dict(tag.split("=", 1) for tag in given.tags)
-    run = tracking.open_run(given.name, tags, params)
+    run = tracking.open_run(given.name, tags, values)
     opened = {"run_id": run.id, "uri": discreet(tracking.tracking_uri()), "url": run.url}
     print(json.dumps(opened), flush=True)
-    last = json.loads(sys.stdin.readline() or '{"status": "KILLED", "figures": {}}')
-    run.figures(figures(last["figures"]))
+    last = json.loads(sys.stdin.readline() or '{"status": "KILLED"}')
+    run.figures(figures(last.get("figures", {})))
+    for name, folder in last.get("models", {}).items():
+        for step, grid in samples(Path(folder)):
+            run.image(f"{name}_samples", grid, step)
     run.close(last["status"])
+
+
+def parameters() -> dict[str, str]:
+    """Return params.yaml under dotted keys; nothing where it can't be read, which a stage tells."""
+    try:
+        return standing.flat(params.read("params.yaml"))
+    except (OSError, params.ParamsError):
+        return {}
+
+
+def samples(model: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the sample grids of a training, uint8 HWC, each after its number of images seen."""
+    for path in sorted((model / "samples").glob("*.png")):
+        with Image.open(path) as image:
+            grid = np.asarray(image)
+        yield int(path.stem), grid[..., None] if grid.ndim == 2 else grid
 
 
 def figures(files: Mapping[str, str]) -> dict[str, float]:

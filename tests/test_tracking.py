@@ -1,8 +1,10 @@
 """Runs reach MLflow, a lost server never ends a stage, and the logged restorer works anywhere."""
 
 import base64
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -15,6 +17,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from safetensors.torch import save_file
 
 from remint.mint.minter import CARD, FORMAT, WEIGHTS, Minter
@@ -183,6 +186,23 @@ def test_a_parent_run_carries_the_figures_of_all_stages(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text('{"psnr": 30, "split": {"val": 5}, "name": "x", "ok": true}')
     found = parent_run.figures({"restorer": str(tmp_path / "m.json"), "absent": "no.json"})
     assert found == {"restorer.psnr": 30.0, "restorer.split.val": 5.0}
+
+
+def test_a_parent_run_has_every_parameter_and_the_sample_grids(
+    client: mlflow.MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.yaml").write_text("a: {b: 1, c: {d: [x]}}")
+    (tmp_path / "model/samples").mkdir(parents=True)
+    for step in (100, 2000):
+        Image.new("L", (8, 6), 9).save(tmp_path / f"model/samples/{step:09d}.png")
+    monkeypatch.chdir(tmp_path)
+    last = {"status": "FINISHED", "models": {"restorer": "model"}}
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(last)))
+    parent_run.main(["calm-otter", "--param", "a.b=2"])
+    (run,) = client.search_runs(["1"], "tags.mlflow.runName = 'calm-otter'")
+    assert run.data.params == {"a.b": "2", "a.c.d": '["x"]'}
+    names = [file.path for file in client.list_artifacts(run.info.run_id, "images")]
+    assert {int(re.findall(r"step\D(\d+)", name)[0]) for name in names} == {100, 2000}
 
 
 def test_a_parent_run_whose_flow_is_gone_ends_as_killed(client: mlflow.MlflowClient) -> None:
