@@ -11,12 +11,9 @@ without a word, the flow was killed, and so is the run.
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from tasks import params, stage, standing, tracking
 from tasks.console import discreet
@@ -37,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     last = json.loads(sys.stdin.readline() or '{"status": "KILLED"}')
     run.figures(figures(last.get("figures", {})))
     for name, folder in last.get("models", {}).items():
-        for step, grid in samples(Path(folder)):
-            run.image(f"{name}_samples", grid, step)
+        if (grids := Path(folder) / "samples").is_dir():
+            run.artifact(grids, f"samples/{name}")
     run.close(last["status"])
 
 
@@ -48,14 +45,6 @@ def parameters() -> dict[str, str]:
         return standing.flat(params.read("params.yaml"))
     except (OSError, params.ParamsError):
         return {}
-
-
-def samples(model: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the sample grids of a training, uint8 HWC, each after its number of images seen."""
-    for path in sorted((model / "samples").glob("*.png")):
-        with Image.open(path) as image:
-            grid = np.asarray(image)
-        yield int(path.stem), grid[..., None] if grid.ndim == 2 else grid
 
 
 def figures(files: Mapping[str, str]) -> dict[str, float]:
