@@ -10,7 +10,9 @@ without a word, the flow was killed, and so is the run.
 
 import argparse
 import json
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,8 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     last = json.loads(sys.stdin.readline() or '{"status": "KILLED"}')
     run.figures(figures(last.get("figures", {})))
     for name, folder in last.get("models", {}).items():
-        if (grids := Path(folder) / "samples").is_dir():
-            run.artifact(grids, f"samples/{name}")
+        grids(run, name, Path(folder))
     run.close(last["status"])
 
 
@@ -45,6 +46,14 @@ def parameters() -> dict[str, str]:
         return standing.flat(params.read("params.yaml"))
     except (OSError, params.ParamsError):
         return {}
+
+
+def grids(run: tracking.Run, name: str, model: Path) -> None:
+    """Log a model's sample grids as `NAME-IMAGES.png`; MLflow compares what lies in no folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path in sorted((model / "samples").glob("*.png")):
+            shutil.copy(path, Path(folder, f"{name}-{path.name}"))
+        run.artifact(Path(folder))
 
 
 def figures(files: Mapping[str, str]) -> dict[str, float]:

@@ -200,8 +200,8 @@ def test_a_parent_run_has_every_parameter_and_the_sample_grids(
     parent_run.main(["calm-otter", "--param", "a.b=2"])
     (run,) = client.search_runs(["1"], "tags.mlflow.runName = 'calm-otter'")
     assert run.data.params == {"a.b": "2", "a.c.d": '["x"]'}
-    grids = [file.path for file in client.list_artifacts(run.info.run_id, "samples/restorer")]
-    assert grids == [f"samples/restorer/{step:09d}.png" for step in (100, 2000)]
+    grids = [file.path for file in client.list_artifacts(run.info.run_id)]
+    assert grids == ["restorer-000000100.png", "restorer-000002000.png"]
 
 
 def test_a_parent_run_whose_flow_is_gone_ends_as_killed(client: mlflow.MlflowClient) -> None:
