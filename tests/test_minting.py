@@ -313,6 +313,11 @@ def test_judging_asks_the_discriminator_and_leaves_it_as_it_was(model: Path) -> 
         (lambda folder: (folder / CARD).write_text("{"), "is not readable JSON"),
         (lambda folder: (folder / CARD).write_text('{"format": 99}'), "found format 99, needed 1"),
         (lambda folder: (folder / WEIGHTS).write_bytes(b"no"), "can't be used as this model's"),
+        (
+            lambda folder: torch.save({"x": print}, folder / WEIGHTS),
+            "can't be used as this model's",
+        ),
+        (lambda folder: os.truncate(folder / WEIGHTS, 900), "can't be used as this model's"),
         (lambda folder: (folder / JUDGE_WEIGHTS).unlink(), "can't be used as this model's"),
     ],
 )

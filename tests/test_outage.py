@@ -1,4 +1,7 @@
-"""A server that goes away meanwhile: the work goes on, what it said arrives or is told as lost."""
+"""Servers that go away meanwhile: the work goes on, what it said arrives or is told as lost.
+
+And a checkout that is taken: the second flow is refused, the first is not disturbed.
+"""
 
 import os
 import shutil
@@ -126,7 +129,7 @@ def flow_is_training(
     """Return the process of a flow whose first stage is at work, and what it says."""
     folder.mkdir()
     quick_repository(folder, root)
-    slow = DVC_YAML.replace("echo training", "echo now training; sleep 10")
+    slow = DVC_YAML.replace("echo training", "echo now training; sleep 20")
     (folder / "dvc.yaml").write_text(slow)
     api = {"PREFECT_API_URL": server.health.removesuffix("/health"), "PYTHONPATH": str(root)}
     said = folder / "flow.log"
@@ -162,3 +165,21 @@ def test_a_flow_does_its_work_without_prefect_and_says_that_nobody_was_told(
     assert process.wait(300) == 75, said.read_text()[-2000:]
     assert (tmp_path / "repo/page").exists()
     assert "error: Prefect's server went away" in said.read_text()
+
+
+def test_of_two_flows_in_one_checkout_the_second_is_refused_and_the_first_ends_well(
+    prefect: Server, tmp_path: Path, root: Path
+) -> None:
+    prefect.start()
+    first, said = flow_is_training(tmp_path / "repo", root, prefect)
+    second = subprocess.run(
+        [sys.executable, "-m", "flows.pipeline", "restoration"],
+        cwd=tmp_path / "repo",
+        env={**os.environ, "PREFECT_API_URL": prefect.health.removesuffix("/health")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert second.returncode == 1 and "this checkout is in use by flow run" in second.stderr
+    assert first.wait(120) == 0, said.read_text()[-2000:]
+    assert (tmp_path / "repo/page").exists()
