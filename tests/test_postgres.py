@@ -24,6 +24,7 @@ import pytest
 from mlflow.entities import Run
 
 from tasks import parent_run, tracking
+from tests.servers import quick_repository
 
 pytestmark = pytest.mark.postgres
 CURVE = "generator/loss"
@@ -191,3 +192,20 @@ def test_prefect_brings_its_database_up_to_date_and_serves_from_it(server: str) 
         cursor.execute("SELECT state_type FROM flow_run")
         assert cursor.fetchall() == [("COMPLETED",)]
     connection.close()
+
+
+def test_a_pipeline_runs_on_it_and_leaves_its_figures(
+    server: str, database: str, tmp_path: Path, root: Path
+) -> None:
+    quick_repository(tmp_path, root)
+    environment = {**os.environ, "PYTHONPATH": str(root), "MLFLOW_TRACKING_URI": database}
+    if has_trigrams(database):  # else Prefect stays on SQLite
+        address = fresh(server).replace("postgresql://", "postgresql+asyncpg://", 1)
+        environment["PREFECT_API_DATABASE_CONNECTION_URL"] = address
+    command = [sys.executable, "-m", "flows.pipeline", "restoration"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    client = mlflow.MlflowClient(database)
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    (run,) = client.search_runs(experiments, "tags.flow = 'restoration'")
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"restorer.psnr": 30.5})
