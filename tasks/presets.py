@@ -27,11 +27,18 @@ def apply_preset(name: str, path: str | Path = "params.yaml") -> list[str]:
     """
     if name not in names():
         raise ValueError(f"no preset {name}; there are {', '.join(names())}")
+    preset = round_trip().load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return change(path, preset)
+
+
+def change(path: str | Path, values: Mapping[str, Any]) -> list[str]:
+    """Write values into a params file, merged as a preset is; return the full keys that changed.
+
+    Raises ValueError for a key that the file does not have; it then stays as it was.
+    """
     target, yaml = Path(path), round_trip()
-    preset, document = (
-        yaml.load(file.read_text(encoding="utf-8")) for file in (FOLDER / f"{name}.yaml", target)
-    )
-    changed = merge(document, preset)
+    document = yaml.load(target.read_text(encoding="utf-8"))
+    changed = merge(document, values)
     text = io.StringIO()
     yaml.dump(document, text)
     stage.write_text(target, text.getvalue())

@@ -37,11 +37,7 @@ def write(reports: Path) -> Path:
 def render(decisions: list[Mapping[str, Any]]) -> str:
     """Return the page: a verdict with its reasons a model, then every version of each."""
     verdicts = [
-        Verdict(
-            f"{told['verdict'].capitalize()}.",
-            [f"{why[:1].upper()}{why[1:]}." for why in told["reasons"]],
-            [],
-        )
+        Verdict(_sentence(told["verdict"]), [_sentence(why) for why in told["reasons"]], [])
         for told in decisions
     ]
     sections = [

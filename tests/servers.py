@@ -11,16 +11,19 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-DVC_YAML = """
+EVALUATE = """
+  evaluate_restorer:
+    cmd: mkdir -p data/reports/restorer && echo '{"psnr":30.5}' > data/reports/restorer/metrics.json
+    deps: [model]
+    metrics: [{data/reports/restorer/metrics.json: {cache: false}}]
+"""
+DVC_YAML = f"""
 stages:
   train_restorer:
     cmd: echo training && cp in model
     deps: [in]
     outs: [model]
-  evaluate_restorer:
-    cmd: mkdir -p data/reports/restorer && echo '{"psnr":30.5}' > data/reports/restorer/metrics.json
-    deps: [model]
-    metrics: [{data/reports/restorer/metrics.json: {cache: false}}]
+{EVALUATE}
   report_restoration:
     cmd: cp data/reports/restorer/metrics.json page
     deps: [data/reports/restorer/metrics.json]
@@ -71,8 +74,8 @@ class Server:
             self.process.wait()
 
 
-def quick_repository(folder: Path, root: Path) -> None:
-    """Make a folder a repository of three quick stages with the project's own flows."""
+def quick_repository(folder: Path, root: Path, graph: str = DVC_YAML) -> None:
+    """Make a folder a repository of quick stages with the project's own flows."""
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(root / ".dvc" / name, folder / ".dvc")
@@ -80,7 +83,7 @@ def quick_repository(folder: Path, root: Path) -> None:
     for name, text in {
         ".dvcignore": "",
         ".gitignore": "__pycache__\nmlflow.db\nmlruns\n",
-        "dvc.yaml": DVC_YAML,
+        "dvc.yaml": graph,
         "in": "1",
     }.items():
         (folder / name).write_text(text)

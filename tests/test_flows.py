@@ -3,7 +3,6 @@
 import importlib
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +18,9 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows import compare, exclusive, experiment, graph, inbox, pipeline, stages
 from flows.parent import parent_run
+from tests.servers import EVALUATE, quick_repository
 
-DVC_YAML = """
+DVC_YAML = f"""
 stages:
   report_restoration:
     cmd: cat data/reports/restorer/metrics.json model > page
@@ -30,10 +30,7 @@ stages:
     cmd: echo training && python -c "print(open('in').read())" > model
     deps: [in]
     outs: [model]
-  evaluate_restorer:
-    cmd: mkdir -p data/reports/restorer && echo '{"psnr":30.5}' > data/reports/restorer/metrics.json
-    deps: [model]
-    metrics: [{data/reports/restorer/metrics.json: {cache: false}}]
+{EVALUATE}
   apart:
     cmd: echo apart > apart
     outs: [apart]
@@ -49,16 +46,8 @@ def git(folder: Path, *arguments: str) -> str:
 @pytest.fixture
 def repo(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of four quick stages, as working folder."""
-    folder = tmp_path / "repo"
-    (folder / ".dvc").mkdir(parents=True)
-    shutil.copy(root / ".dvc" / "config", folder / ".dvc")
-    shutil.copy(root / ".dvc" / ".gitignore", folder / ".dvc")
-    (folder / ".dvcignore").touch()
-    (folder / "dvc.yaml").write_text(DVC_YAML)
-    (folder / "in").write_text("1")
-    git(folder, "init", "-q")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-qm", "first")
+    (folder := tmp_path / "repo").mkdir()
+    quick_repository(folder, root, DVC_YAML)
     monkeypatch.chdir(folder)
     # flows start `python -m tasks.parent_run`, which is found beside the stages elsewhere
     monkeypatch.setenv("PYTHONPATH", str(root))

@@ -15,7 +15,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tasks.presets import merge, round_trip
+from tasks.presets import change
 from tests.servers import DVC_YAML, Server, free_port, quick_repository, wait_until
 
 pytestmark = pytest.mark.slow
@@ -36,11 +36,7 @@ def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "dvc.yaml").touch()
     run = [sys.executable, "-m"]
     subprocess.run([*run, "tasks.presets", "tiny"], cwd=folder, check=True)
-    yaml, path = round_trip(), folder / "params.yaml"
-    document = yaml.load(path.read_text())
-    merge(document, LONGER)
-    with path.open("w") as file:
-        yaml.dump(document, file)
+    change(folder / "params.yaml", LONGER)
     (folder / "data/embedded").mkdir(parents=True)
     ingest = ["tasks.ingest", "data/embedded", "data/clean", "data/reports/ingest"]
     subprocess.run([*run, *ingest], cwd=folder, check=True)
@@ -86,13 +82,19 @@ def curves(model: Path) -> set[tuple[str, int]]:
     return {(f"generator/{name}", int(images)) for images, name in points}
 
 
+def left_alone(folder: Path, store: Server, model: str) -> tuple[subprocess.Popen[bytes], Path]:
+    """Return a training, and what it says, whose store was killed after its first metrics."""
+    store.start()
+    process, said = train(folder, store, model)
+    wait_until(lambda: len(arrived(store)) > 0, 120, "no metrics")
+    store.kill()
+    return process, said
+
+
 def test_metrics_of_the_time_without_a_server_are_sent_when_it_is_back(
     prepared: Path, store: Server
 ) -> None:
-    store.start()
-    process, said = train(prepared, store, "again")
-    wait_until(lambda: len(arrived(store)) > 0, 120, "no metrics")
-    store.kill()
+    process, said = left_alone(prepared, store, "again")
     wait_until(lambda: "work goes on" in said.read_text(), 120, "no warning")
     assert process.poll() is None
     store.start()
@@ -103,10 +105,7 @@ def test_metrics_of_the_time_without_a_server_are_sent_when_it_is_back(
 def test_a_server_that_stays_away_costs_no_training_and_the_loss_is_told(
     prepared: Path, store: Server
 ) -> None:
-    store.start()
-    process, said = train(prepared, store, "alone")
-    wait_until(lambda: len(arrived(store)) > 0, 120, "no metrics")
-    store.kill()
+    process, said = left_alone(prepared, store, "alone")
     assert process.wait(300) == 0, said.read_text()[-2000:]
     assert "warning: MLflow lost" in said.read_text().splitlines()[-1]
     assert (prepared / "alone/generator.safetensors").exists()

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import mlflow
 import pytest
 
 from tasks import console
+from tests.servers import free_port
 
 SECRET = "hunter2-canary"
 KEYS = ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "PREFECT_API_KEY", "PGPASSWORD")
@@ -43,12 +43,6 @@ def run(folder: Path, env: dict[str, str], *command: str, given: str = "") -> st
     return done.stdout + done.stderr
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def holders(folder: Path) -> list[str]:
     """Return the files below a folder that hold the secret."""
     files = (path for path in folder.rglob("*") if path.is_file())
@@ -69,7 +63,7 @@ def test_no_secret_of_the_environment_is_printed_kept_or_logged(place: Path) -> 
 
 
 def test_a_password_in_an_address_is_not_shown_when_the_server_is_away(place: Path) -> None:
-    address = f"http://remint:{SECRET}@127.0.0.1:{closed_port()}"
+    address = f"http://remint:{SECRET}@127.0.0.1:{free_port()}"
     away = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     ingest = ("tasks.ingest", "data/embedded", "data/clean", "data/reports/ingest")
     said = run(place, away, *ingest)
