@@ -23,7 +23,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
 	@echo
-	@echo "presets: $(basename $(notdir $(wildcard tasks/presets/*.yaml)))"
+	@echo "presets: $(basename $(notdir $(wildcard tasks/commands/presets/*.yaml)))"
 
 run: $(STAMP) ## do what has changed since the last run (GOAL=a stage: up to there alone)
 	@before="$$(cksum dvc.lock 2>/dev/null || true)"; \
@@ -51,7 +51,7 @@ ui: $(STAMP) ## compare runs in MLflow's pages, on this machine only (PORT=5000)
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 preset: $(STAMP) ## put a preset's values into params.yaml (NAME=photos)
-	@python -m tasks.presets "$(NAME)"
+	@python -m tasks.commands.presets "$(NAME)"
 
 setup: $(STAMP) ## the environment alone
 

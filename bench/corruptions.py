@@ -27,8 +27,8 @@ import numpy as np  # noqa: E402
 import skimage.data  # noqa: E402
 import torch  # noqa: E402
 
+from remint.core.randomness import generator  # noqa: E402
 from remint.corruptions.registry import KINDS, corrupt  # noqa: E402
-from remint.randomness import generator  # noqa: E402
 
 SEVERITY = 3
 IMAGES = 32

@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 
 from bench.image_sets import MIB, ROOT, SECONDS_BETWEEN_LOOKS, _memory
-from remint.exporting.export import export
-from remint.exporting.filters import FilterConfig
-from remint.exporting.marking import SigningConfig
-from remint.exporting.nearness import SmallPixels
-from remint.exporting.reals import RealsConfig
+from remint.classifier.train import ClassifierConfig
+from remint.export.export import export
+from remint.export.filters import FilterConfig
+from remint.export.marking import SigningConfig
+from remint.export.minting import ExportConfig, Format
+from remint.export.nearness import SmallPixels
+from remint.export.reals import RealsConfig
 from remint.images.imageset import ImageSet, Record, pixel_id, write
-from remint.mint.classifier import ClassifierConfig
-from remint.mint.synthetic import ExportConfig, Format
 
 KINDS = ("set", "imagefolder", "webdataset", "filtered")
 SIDE = 28

@@ -22,13 +22,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from remint.corruptions.pairs import FIELDS, CorruptConfig, corrupted_records, set_metadata
 from remint.images import imageset
-from remint.images.pairs import FIELDS, CorruptConfig, corrupted_records, set_metadata
 from remint.ingest.census import Census
 from remint.ingest.ingesting import IngestConfig, ingest
 from remint.ingest.items import limited
 from remint.ingest.sources import open_source
-from tasks.params import load
+from tasks.stage.params import load
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("REMINT_BENCH_DATA", ROOT.parent / "shared" / "data"))

@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tasks import outbox, presets, tracking, train_generator
+from tasks import train_generator
+from tasks.commands import presets
+from tasks.tracking import delivery, runs
 
 CLEAN = Path("data/clean")
-TAKE, SEND = train_generator.take, outbox.Outbox._deliver
+TAKE, SEND = train_generator.take, delivery.Outbox._deliver
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Cost:
         TAKE(*given)
         self.times.append(time.perf_counter())
 
-    def deliver(self, box: outbox.Outbox, item: Any) -> None:
+    def deliver(self, box: delivery.Outbox, item: Any) -> None:
         """Send as the outbox does, and note its CPU time."""
         before = time.thread_time()
         SEND(box, item)
@@ -97,10 +99,10 @@ def write_params(folder: Path, images: int) -> None:
 def trained(folder: Path, name: str, uri: str | None) -> Cost:
     """Train once and return what it cost; uri: of the store, None for no logging."""
     cost = Cost()
-    silent = mock.patch.object(tracking, "open_run", lambda *_: tracking.Run(None, None))
+    silent = mock.patch.object(runs, "open_run", lambda *_: runs.Run(None, None))
     with (
         mock.patch.object(train_generator, "take", cost.take),
-        mock.patch.object(outbox.Outbox, "_deliver", lambda *given: cost.deliver(*given)),
+        mock.patch.object(delivery.Outbox, "_deliver", lambda *given: cost.deliver(*given)),
         mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": uri or ""}),
         silent if uri is None else nullcontext(),
     ):

@@ -25,7 +25,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 from torch_fidelity.utils import extract_featuresdict_from_input_id
 
-from remint.arrays import scale
+from remint.core.arrays import scale
 from remint.metrics.features import EffLiteExtractor
 from remint.metrics.frechet import frechet_distance_of_features
 from remint.metrics.kernel import kernel_distance, kernel_distance_of_subsets

@@ -18,20 +18,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from remint.arrays import to_tensor
+from remint.core.arrays import to_tensor
+from remint.corruptions.pairs import FIELDS
+from remint.generator.data import LabelledSource
+from remint.generator.networks.catalogue import chosen
+from remint.generator.train import TrainGeneratorConfig, build_players, train_generator
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
-from remint.images.pairs import FIELDS
-from remint.networks.catalogue import NetworkConfig, build_network
-from remint.networks.minting_catalogue import chosen
-from remint.training.games import GAMES, gradient_penalty
-from remint.training.generator_run import TrainGeneratorConfig, build_players, train_generator
-from remint.training.labelled import LabelledSource
-from remint.training.pairsource import DataConfig, PairSource
-from remint.training.restoration import PIXEL_LOSSES
-from remint.training.restorer_run import TrainRestorerConfig, train_restorer
+from remint.restorer.data import DataConfig, PairSource
+from remint.restorer.networks.catalogue import NetworkConfig, build_network
+from remint.restorer.objective import PIXEL_LOSSES
+from remint.restorer.train import TrainRestorerConfig, train_restorer
+from remint.training.losses import GAMES, gradient_penalty
 from remint.training.schedule import Budget
-from tasks import params
+from tasks.stage import params
 
 
 def write_sets(folder: Path, size: int, images: int) -> tuple[ImageSet, ImageSet]:

@@ -18,7 +18,7 @@ class Parent:
     """The parent run: its id for the stages' environment, figures and pictures at the end."""
 
     def __init__(self, process: subprocess.Popen[str], log: Callable[[str], None]) -> None:
-        """process: `python -m tasks.parent_run`; log: takes its warnings."""
+        """process: `python -m tasks.commands.flow_run`; log: takes its warnings."""
         self.figures: dict[str, str] = {}  # group -> path of a JSON file
         self.models: dict[str, str] = {}  # name -> folder with sample grids
         self._process = process
@@ -74,7 +74,7 @@ def parent_run(
     pairs = [f"{key}={value}" for key, value in tags.items()]
     pairs += [f"--param={key}={json.dumps(value)}" for key, value in (params or {}).items()]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tasks.parent_run", name, *pairs],
+        [sys.executable, "-m", "tasks.commands.flow_run", name, *pairs],
         cwd=root,
         env=environment({}),
         stdin=subprocess.PIPE,

@@ -15,7 +15,7 @@ JUDGED = {"evaluate_restorer": "restorer", "evaluate_synthetic": "generator"}
 def promote_all(done: Sequence[str], log: Logger | LoggerAdapter[Logger], root: Path) -> None:
     """Ask for each model that was evaluated; an answer that can't be had is a warning."""
     for name in (model for stage, model in JUDGED.items() if stage in done):
-        command = [sys.executable, "-m", "tasks.promote", name]
+        command = [sys.executable, "-m", "tasks.promotion.promote", name]
         end = stages.follow(command, {}, log.info, root)
         if end.code:
             last = end.tail[-1] if end.tail else f"it ended with {end.code}"

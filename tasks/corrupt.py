@@ -7,10 +7,17 @@ import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from remint.corruptions.pairs import (
+    FIELDS,
+    CorruptConfig,
+    corrupted_records,
+    planned_rows,
+    set_metadata,
+)
 from remint.images.imageset import ImageSet, Record, write
-from remint.images.pairs import FIELDS, CorruptConfig, corrupted_records, planned_rows, set_metadata
-from tasks import params, stage, tracking
-from tasks.console import progress, say
+from tasks.stage import params, stage
+from tasks.stage.console import progress, say
+from tasks.tracking import runs
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -18,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
     config = params.load("corrupt", CorruptConfig, arguments.params)
     clean = ImageSet(arguments.clean)
-    with tracking.stage_run("corrupt", config, {"clean": clean.fingerprint}) as run:
+    with runs.stage_run("corrupt", config, {"clean": clean.fingerprint}) as run:
         counts: Counter[str] = Counter()
         records = corrupted_records(clean, config, config.workers)
         shown = progress(_counted(records, counts), _total(clean, config), "corrupt")

@@ -13,27 +13,29 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from remint.atomic import replaced_folder
-from remint.images.imageset import ImageSet
-from remint.mint.class_scoring import (
+from remint.core.atomic import replaced_folder
+from remint.core.device import pick_device
+from remint.generator.generator import Minter
+from remint.generator_evaluation.classes import (
     accuracy_on_test,
     class_notes,
     class_rows,
     sample_classes,
 )
-from remint.mint.features import ClassifierExtractor, pretrained_spaces, set_classifier
-from remint.mint.generator_scoring import (
+from remint.generator_evaluation.features import (
+    ClassifierExtractor,
+    pretrained_spaces,
+    set_classifier,
+)
+from remint.generator_evaluation.scoring import (
     EvaluateGeneratorConfig,
     Mint,
     Reals,
     read_reals,
     score_space,
 )
-from remint.mint.minter import Minter
-from remint.training.device import pick_device
-from tasks import params, stage, tracking
-from tasks.console import progress, say
-from tasks.generator_report import (
+from remint.images.imageset import ImageSet
+from tasks.figures.generator import (
     Judge,
     Measured,
     class_means,
@@ -42,6 +44,9 @@ from tasks.generator_report import (
     sheets,
     write_gallery,
 )
+from tasks.stage import params, stage
+from tasks.stage.console import progress, say
+from tasks.tracking import runs
 
 T = TypeVar("T")
 
@@ -75,7 +80,7 @@ def run_stage(
     others = [Minter.load(folder, device=config.device) for folder in beside]
     clean = ImageSet(clean_path)
     data = {"clean": clean.fingerprint, "generator": mint.fingerprint}
-    with tracking.stage_run("evaluate_generator", config, data) as run:
+    with runs.stage_run("evaluate_generator", config, data) as run:
         metrics, picture = evaluate(config, mint, clean, report, others)
         run.figures(metrics)
         run.image("samples", picture, 0)

@@ -21,14 +21,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from remint.atomic import replaced_folder
+from remint.core.atomic import replaced_folder
+from remint.core.device import pick_device
 from remint.images.imageset import ImageSet, Record, write
 from remint.metrics.optional import lpips_distance
 from remint.metrics.pixels import PairDistance
-from remint.restore import protocol
-from remint.restore.classical import TunedMethod
-from remint.restore.distances import Sets
-from remint.restore.evaluation import (
+from remint.restorer.restorer import Restorer
+from remint.restorer_evaluation import protocol
+from remint.restorer_evaluation.classical import TunedMethod
+from remint.restorer_evaluation.distances import Sets
+from remint.restorer_evaluation.evaluation import (
     RESTORED_FIELDS,
     EvaluateRestorerConfig,
     Row,
@@ -37,11 +39,10 @@ from remint.restore.evaluation import (
     evaluate,
     tune_classical,
 )
-from remint.restore.restorer import Restorer
-from remint.training.device import pick_device
-from tasks import params, stage, tracking
-from tasks.console import progress, say
-from tasks.restorer_report import Measured, write_figures, write_gallery
+from tasks.figures.restorer import Measured, write_figures, write_gallery
+from tasks.stage import params, stage
+from tasks.stage.console import progress, say
+from tasks.tracking import runs
 
 PATHS = ("MODEL", "CLEAN", "CORRUPTED", "REPORT", "RESTORED")
 
@@ -106,7 +107,7 @@ def run_stage(
         raise ValueError(f"{corrupted_path} has no pairs in {config.split}; run corrupt with some.")
     restorer = Restorer.load(model, interpolation=config.interpolation, device=config.device)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
-    with tracking.stage_run(
+    with runs.stage_run(
         "evaluate_restorer", config, {**data, "restorer": fingerprint(model)}
     ) as run:
         targets = Targets(clean)

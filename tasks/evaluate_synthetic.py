@@ -14,17 +14,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from remint.atomic import replaced_folder
+from remint.core.atomic import replaced_folder
+from remint.core.device import pick_device
 from remint.images.imageset import ImageSet
-from remint.training.device import pick_device
-from remint.usefulness.config import EvaluateSyntheticConfig
-from remint.usefulness.fits import fit_all
-from remint.usefulness.outcomes import Outcomes
-from remint.usefulness.study import Origin, prepare
-from tasks import params, stage, tracking
-from tasks.console import progress, say
-from tasks.copy_report import check_copies, write_copies
-from tasks.utility_report import utility_facts, utility_metrics, write_utility
+from remint.utility.config import EvaluateSyntheticConfig
+from remint.utility.fits import fit_all
+from remint.utility.outcomes import Outcomes
+from remint.utility.study import Origin, prepare
+from tasks.figures.copies import check_copies, write_copies
+from tasks.figures.utility import utility_facts, utility_metrics, write_utility
+from tasks.stage import params, stage
+from tasks.stage.console import progress, say
+from tasks.tracking import runs
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -69,7 +70,7 @@ def run_stage(
     for origin in (main, *also):
         origin.check()
     data = {"clean": main.clean.fingerprint, "synthetic": main.synthetic.fingerprint}
-    with tracking.stage_run("evaluate_synthetic", config, data) as run:
+    with runs.stage_run("evaluate_synthetic", config, data) as run:
         utility, metrics = judge_utility(config, main, also)
         copies = check_copies(config, main.clean, main.synthetic)
         metrics |= copies.metrics

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from remint.atomic import replaced_folder
-from remint.exporting.export import Summary, export
-from remint.exporting.filters import FILTERS
-from remint.exporting.writers import Item
+from remint.core.atomic import replaced_folder
+from remint.export.export import Summary, export
+from remint.export.filters import FILTERS
+from remint.export.minting import ExportConfig
+from remint.export.writers import Item
+from remint.generator.generator import Minter
 from remint.images.imagefile import encode_png
 from remint.images.imageset import ImageSet
-from remint.mint.minter import Minter
-from remint.mint.synthetic import ExportConfig
-from remint.restore.galleries import sheet
-from tasks import params, stage, tracking
-from tasks.console import progress, say
+from remint.restorer_evaluation.galleries import sheet
+from tasks.stage import params, stage
+from tasks.stage.console import progress, say
+from tasks.tracking import runs
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     clean = ImageSet(given.clean)
     inputs = [given.model, given.clean, *ingested(given.params)]
     data = {"clean": clean.fingerprint, "generator": minter.fingerprint}
-    with tracking.stage_run("export_synthetic", config, data) as run:
+    with runs.stage_run("export_synthetic", config, data) as run:
         summary = export(minter, clean, config, given.out, inputs, shown)
         with replaced_folder(given.report) as folder:
             write_report(folder, summary)

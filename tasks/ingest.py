@@ -15,10 +15,10 @@ from remint.ingest.census import Census
 from remint.ingest.ingesting import IngestConfig, Prepared, ingest
 from remint.ingest.items import Source, limited
 from remint.ingest.sources import open_source
-from tasks import stage
-from tasks.console import progress, say
-from tasks.params import load
-from tasks.tracking import Run, stage_run
+from tasks.stage import stage
+from tasks.stage.console import progress, say
+from tasks.stage.params import load
+from tasks.tracking.runs import Run, stage_run
 
 
 def main(argv: Sequence[str] | None = None) -> None:

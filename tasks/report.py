@@ -10,17 +10,19 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks import params, report_data, report_mint, report_restorer, stage, tracking
-from tasks.console import say
-from tasks.report_inputs import Inputs, read_inputs
-from tasks.report_mint_verdict import mint_verdict
-from tasks.report_parts import Builder, ReportConfig, Section
-from tasks.report_provenance import Provenance, collect
-from tasks.report_training import training_section
-from tasks.report_verdict import Verdict, verdict
-from tasks.report_words import FILTERS
+from tasks.page import data, generator, restorer
+from tasks.page.generator_verdict import mint_verdict
+from tasks.page.inputs import Inputs, read_inputs
+from tasks.page.parts import Builder, ReportConfig, Section
+from tasks.page.provenance import Provenance, collect
+from tasks.page.restorer_verdict import Verdict, verdict
+from tasks.page.training import training_section
+from tasks.page.words import FILTERS
+from tasks.stage import params, stage
+from tasks.stage.console import say
+from tasks.tracking import runs
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).with_name("page") / "templates"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     given = parser.parse_args(argv)
     config = params.load("report", ReportConfig, given.params)
-    with tracking.stage_run("report", config) as run:
+    with runs.stage_run("report", config) as run:
         text = render(read_inputs(given.folders), collect(Path(), given.params), config)
         stage.write_text(given.page, text)
         run.artifact(given.page)
@@ -80,15 +82,13 @@ def restorer_sections(
     report = inputs.restorer
     if report is None:
         return []
-    pictures = report_restorer.galleries(
-        report, config.gallery, config.slider, config.picture_pixels
-    )
-    trained = report_restorer.trained_kinds(provenance.values)
+    pictures = restorer.galleries(report, config.gallery, config.slider, config.picture_pixels)
+    trained = restorer.trained_kinds(provenance.values)
     table = {
-        "kinds": report_restorer.kinds(report.slices, trained),
-        "strengths": report_restorer.strengths(report.slices),
-        "extras": report_restorer.extra_columns(report.slices),
-        "pooled": report_restorer.distances(report.metrics),
+        "kinds": restorer.kinds(report.slices, trained),
+        "strengths": restorer.strengths(report.slices),
+        "extras": restorer.extra_columns(report.slices),
+        "pooled": restorer.distances(report.metrics),
     }
     found = [
         Section("before-after", "Before and after", "sliders.html", pictures),
@@ -116,8 +116,8 @@ def data_sections(inputs: Inputs, provenance: Provenance, config: ReportConfig) 
     """Return the data section."""
     if inputs.ingest is None:
         return []
-    data = report_data.data_section(inputs.ingest, config.quarantine_rows)
-    return [Section("data", "The data", "data.html", data)]
+    rows = data.data_section(inputs.ingest, config.quarantine_rows)
+    return [Section("data", "The data", "data.html", rows)]
 
 
 def notes_sections(inputs: Inputs, provenance: Provenance, config: ReportConfig) -> list[Section]:
@@ -125,8 +125,8 @@ def notes_sections(inputs: Inputs, provenance: Provenance, config: ReportConfig)
     report = inputs.restorer
     if report is None:
         return []
-    data = {"notes": report.notes, "extractor": report.extractor}
-    return [Section("notes", "What the restorer's figures mean, and what not", "notes.html", data)]
+    words = {"notes": report.notes, "extractor": report.extractor}
+    return [Section("notes", "What the restorer's figures mean, and what not", "notes.html", words)]
 
 
 def provenance_sections(
@@ -135,8 +135,8 @@ def provenance_sections(
     """Return commit, hashes, parameters and versions."""
     models = {"restorer": inputs.restorer_model, "generator": inputs.generator_model}
     cards = {name: model.card for name, model in models.items() if model}
-    data = {"provenance": provenance, "cards": cards}
-    return [Section("provenance", "Where this comes from", "provenance.html", data)]
+    facts = {"provenance": provenance, "cards": cards}
+    return [Section("provenance", "Where this comes from", "provenance.html", facts)]
 
 
 # The order of the page.
@@ -144,7 +144,7 @@ BUILDERS: tuple[Builder, ...] = (
     restorer_sections,
     training_sections,
     notes_sections,
-    *report_mint.BUILDERS,
+    *generator.BUILDERS,
     data_sections,
     provenance_sections,
 )

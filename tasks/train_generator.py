@@ -16,17 +16,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from remint.atomic import replaced_folder
+from remint.core.atomic import replaced_folder
+from remint.core.device import pick_device
+from remint.generator.generator import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
+from remint.generator.train import MintReport, TrainGeneratorConfig, train_generator
 from remint.images.imageset import ImageSet
-from remint.mint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
 from remint.networks.weights import save_network
-from remint.training.device import pick_device
 from remint.training.distributed import process_group, rank
-from remint.training.generator_run import MintReport, TrainGeneratorConfig, train_generator
 from remint.training.loop import Interrupted
-from tasks import guard, params, stage, tracking
-from tasks.console import say
-from tasks.diary import UNFINISHED, Diary
+from tasks.stage import params, stage
+from tasks.stage.console import say
+from tasks.tracking import runs
+from tasks.training import single_run
+from tasks.training.log import UNFINISHED, Diary
 
 COLUMNS, ROWS = 10, 20  # of a sample grid: images a class, and at most so many classes
 
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = params.load("train_generator", TrainGeneratorConfig, args.params)
     clean = ImageSet(args.clean)
     try:
-        with guard.stop_reasons() as stop_reason, process_group():
+        with single_run.stop_reasons() as stop_reason, process_group():
             _run(config, clean, args.model, stop_reason)
     except Interrupted as reason:
         say(f"train_generator: {reason}; the same command goes on from there")
@@ -62,8 +64,8 @@ def _run(
     data = {"clean": clean.fingerprint}
     on_gpu = pick_device(config.device).type == "cuda"
     with (
-        guard.alone(model / UNFINISHED, on_gpu, stop_reason),
-        tracking.stage_run("train_generator", config, data) as run,
+        single_run.alone(model / UNFINISHED, on_gpu, stop_reason),
+        runs.stage_run("train_generator", config, data) as run,
         closing(Diary(model / UNFINISHED, run)) as diary,
     ):
         for report in reports:

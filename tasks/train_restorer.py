@@ -14,18 +14,20 @@ from typing import Any
 import pandas as pd
 import torch
 
-from remint.atomic import replaced_folder, settle_leftovers
+from remint.core.atomic import replaced_folder, settle_leftovers
+from remint.core.device import pick_device
 from remint.images.imageset import ImageSet
-from remint.restore.restorer import save_card, save_weights
-from remint.training.device import pick_device
+from remint.restorer.restorer import save_card, save_weights
+from remint.restorer.train import Report, TrainRestorerConfig, train_restorer
+from remint.restorer.validation import Validation
 from remint.training.distributed import process_group, rank
 from remint.training.loop import Interrupted
-from remint.training.restorer_run import Report, TrainRestorerConfig, train_restorer
-from remint.training.validation import Validation
-from tasks import guard, params, stage, tracking
-from tasks.base64_images import encode
-from tasks.console import say
-from tasks.diary import UNFINISHED, Diary
+from tasks.stage import params, stage
+from tasks.stage.console import say
+from tasks.tracking import runs
+from tasks.training import single_run
+from tasks.training.base64_images import encode
+from tasks.training.log import UNFINISHED, Diary
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = params.load("train_restorer", TrainRestorerConfig, args.params)
     clean, corrupted = ImageSet(args.clean), ImageSet(args.corrupted)
     try:
-        with guard.stop_reasons() as stop_reason, process_group():
+        with single_run.stop_reasons() as stop_reason, process_group():
             _run(config, clean, corrupted, args.model, stop_reason)
     except Interrupted as reason:
         say(f"train_restorer: {reason}; the same command goes on from there")
@@ -61,8 +63,8 @@ def _run(
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
     on_gpu = pick_device(config.device).type == "cuda"
     with (
-        guard.alone(model / UNFINISHED, on_gpu, stop_reason),
-        tracking.stage_run("train_restorer", config, data) as run,
+        single_run.alone(model / UNFINISHED, on_gpu, stop_reason),
+        runs.stage_run("train_restorer", config, data) as run,
         closing(Diary(model / UNFINISHED, run)) as diary,
     ):
         notes = Notes(config, clean, corrupted, diary)

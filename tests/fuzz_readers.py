@@ -13,11 +13,11 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["tasks.params", "remint.ingest", "remint.images"]):
+with atheris.instrument_imports(include=["tasks.stage.params", "remint.ingest", "remint.images"]):
     from remint.corruptions.config import CorruptConfig
     from remint.images.imageset import TALLY, ImageSet
     from remint.ingest.tables import TableConfig, table_source
-    from tasks import params
+    from tasks.stage import params
 
 TABLE = TableConfig("images.csv", "file", "kind", "patient", "part")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from remint.atomic import replaced_folder, settle_leftovers
+from remint.core.atomic import replaced_folder, settle_leftovers
 
 
 @pytest.fixture

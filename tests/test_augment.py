@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from remint.training.augment import (
+from remint.generator.augment import (
     ADA_LIMIT,
     ADA_SPEED,
     ADA_TARGET,

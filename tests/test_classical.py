@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 from skimage import data
 
+from remint.core.randomness import generator
 from remint.corruptions.registry import KINDS, corrupt
 from remint.metrics.pixels import psnr_score
-from remint.randomness import generator
-from remint.restore.classical import METHODS, Damage, Method, TunedMethod, method_for, tune
+from remint.restorer_evaluation.classical import (
+    METHODS,
+    Damage,
+    Method,
+    TunedMethod,
+    method_for,
+    tune,
+)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from remint.mint.classifier import Classifier, ClassifierConfig, augmented, train_classifier
+from remint.classifier.train import Classifier, ClassifierConfig, augmented, train_classifier
 
 QUICK = ClassifierConfig(steps=30, batch=32, rate=1e-2, width=8, augment="none")
 

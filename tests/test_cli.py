@@ -14,10 +14,10 @@ import torch
 from PIL import Image, ImageCms, PngImagePlugin
 
 from remint.images import provenance
-from remint.networks.catalogue import NetworkConfig, build_network
-from remint.restore.restorer import save_card, save_weights
-from tasks import cli, mint_files, photo, photo_writing
-from tasks.restore_files import walk
+from remint.restorer.networks.catalogue import NetworkConfig, build_network
+from remint.restorer.restorer import save_card, save_weights
+from tasks.commands import cli, mint_files, photo, photo_writing
+from tasks.commands.restore_files import walk
 
 ENHANCED = provenance.uri("algorithmicallyEnhanced")
 
@@ -59,7 +59,7 @@ def shown(path: Path) -> np.ndarray:
 
 
 def test_help_answers_without_importing_torch() -> None:
-    code = "import sys, tasks.cli as c; c.build_parser(); sys.exit('torch' in sys.modules)"
+    code = "import sys, tasks.commands.cli as c; c.build_parser(); sys.exit('torch' in sys.modules)"
     start = time.monotonic()
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert time.monotonic() - start < 3  # well under 1 s on an idle machine

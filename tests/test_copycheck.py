@@ -14,10 +14,10 @@ from remint.copies.copycheck import (
     look,
     suspicion,
 )
-from remint.copies.copyspaces import FeatureSpace, PixelSpace, moved, nearest_rows, thumbnails
 from remint.copies.copystudy import CopyStudy, Groups, some, verdict
 from remint.copies.planting import Damage, kinds, plant
-from remint.usefulness.labelled import Labelled
+from remint.images.labelled import Labelled
+from remint.metrics.nearest import FeatureSpace, PixelSpace, moved, nearest_rows, thumbnails
 
 SIDE, SHIFT = 24, 0.1
 

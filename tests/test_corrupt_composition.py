@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from remint.core.randomness import generator
 from remint.corruptions.composition import Step, compose, one_of
-from remint.randomness import generator
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (24, 30, 3), dtype=np.uint8)
 BLUR, NOISE = Step("gaussian_blur", (1, 5), 1.0), Step("gaussian_noise", (2, 2), 0.5)

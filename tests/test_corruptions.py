@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from skimage import data
 
+from remint.core.randomness import generator
 from remint.corruptions import blur, noise
 from remint.corruptions.registry import KINDS, MASKED_OPERATIONS, OPERATIONS, corrupt, replay
-from remint.randomness import generator
 
 MASKED = ("scratches", "text", "ink", "holes", "box_holes", "stroke_holes")
 NOISES = ("gaussian_noise", "poisson", "salt_and_pepper", "speckle")

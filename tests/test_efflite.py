@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from remint.arrays import to_tensor
+from remint.core.arrays import to_tensor
 from remint.metrics.features import EffLiteExtractor, cached_features
 from remint.networks import efflite
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from remint.restore.galleries import choose, error_map, sheet
+from remint.restorer_evaluation.galleries import choose, error_map, sheet
 
 
 def per_image(rows: list[tuple[str, str, float]]) -> pd.DataFrame:

@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 from skimage import data
 
+from remint.core.randomness import generator
+from remint.corruptions.pairs import FIELDS
 from remint.corruptions.registry import corrupt, replay
 from remint.images.imageset import ImageSet, Record, pixel_id, write
-from remint.images.pairs import FIELDS
-from remint.networks.catalogue import NetworkConfig, build_network
-from remint.randomness import generator
-from remint.restore.distances import SetDistances, Sets, damaged_rows
-from remint.restore.evaluation import (
+from remint.restorer.networks.catalogue import NetworkConfig, build_network
+from remint.restorer.restorer import save_card, save_weights
+from remint.restorer_evaluation.distances import SetDistances, Sets, damaged_rows
+from remint.restorer_evaluation.evaluation import (
     RESTORED_FIELDS,
     EvaluateRestorerConfig,
     FeaturesConfig,
@@ -27,9 +28,8 @@ from remint.restore.evaluation import (
     evaluate,
     tune_classical,
 )
-from remint.restore.restorer import save_card, save_weights
-from remint.restore.scoring import Answer, figures_of
-from remint.restore.slicing import slice_rows, summary
+from remint.restorer_evaluation.scoring import Answer, figures_of
+from remint.restorer_evaluation.slicing import slice_rows, summary
 from tasks import evaluate_restorer
 
 SLICES = (("gaussian_noise", 2), ("gaussian_noise", 4), ("holes", 3))
@@ -202,7 +202,7 @@ def test_distances_below_their_least_count_are_absent_with_a_note(
 def test_distances_valid_at_their_count_come_with_floor_and_notes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remint.restore.distances.KID_LEAST", 8)
+    monkeypatch.setattr("remint.restorer_evaluation.distances.KID_LEAST", 8)
     sets = restored_sets(folder, Same(), tmp_path / "restored")
     rows = damaged_rows(sets.corrupted, "test")
     found = SetDistances(sets, Pixels(), tmp_path, 0).compare(rows, 8, "all")
@@ -211,7 +211,7 @@ def test_distances_valid_at_their_count_come_with_floor_and_notes(
     assert "kid_floor" in found.figures
     assert not [name for name in found.figures if name.startswith("fd")]
     assert any("no Frechet distance" in note for note in found.notes)
-    monkeypatch.setattr("remint.restore.distances.FD_TREND", 8)
+    monkeypatch.setattr("remint.restorer_evaluation.distances.FD_TREND", 8)
     trend = SetDistances(sets, Pixels(), tmp_path, 0).compare(rows, 8, "all")
     assert {"fd_efflite0", "fd_input", "fd_floor"} <= set(trend.figures)
     assert any("is a trend" in note for note in trend.notes)

@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 
 from remint.images.imagefile import read
 from remint.images.imageset import ImageSet, Record, write
-from tasks import copy_report, evaluate_synthetic
+from tasks import evaluate_synthetic
+from tasks.figures import copies
 
 SIDE = 12
 SECTION: dict[str, Any] = {
@@ -155,7 +156,7 @@ def test_a_set_without_labels_is_checked_for_copies_alone(
         def __call__(self, images: Iterable[np.ndarray]) -> np.ndarray:
             return np.stack([image.ravel() for image in images]).astype(np.float32)
 
-    monkeypatch.setattr(copy_report, "EffLiteExtractor", Flat)
+    monkeypatch.setattr(copies, "EffLiteExtractor", Flat)
     sets(tmp_path, classes=0)
     marked = (
         Record(row["id"], image, "train", "x", 0)

@@ -13,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from remint.exporting.export import Summary, export
-from remint.exporting.filters import FilterConfig
-from remint.exporting.marking import SigningConfig
-from remint.exporting.nearness import SmallPixels
-from remint.exporting.places import folder_name
-from remint.exporting.reals import RealsConfig
-from remint.exporting.writers import MANIFEST, SCORES, Item
+from remint.classifier.train import ClassifierConfig
+from remint.export.destination import folder_name
+from remint.export.export import Summary, export
+from remint.export.filters import FilterConfig
+from remint.export.marking import SigningConfig
+from remint.export.minting import ExportConfig
+from remint.export.nearness import SmallPixels
+from remint.export.reals import RealsConfig
+from remint.export.writers import MANIFEST, SCORES, Item
 from remint.images import provenance
 from remint.images.imagefile import decode_stored
 from remint.images.imageset import ImageSet, Record, pixel_id, write
-from remint.mint.classifier import ClassifierConfig
-from remint.mint.synthetic import ExportConfig
 
 NAMES = ["cat", "dog/wolf", "..", "10"]
 UNSIGNED = SigningConfig("", "", "es256")

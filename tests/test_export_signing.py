@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from remint.exporting.marking import SigningConfig, marking_encoder
+from remint.export.marking import SigningConfig, marking_encoder
 from remint.images import provenance
 from remint.images.imagefile import decode_stored
 
@@ -80,6 +80,6 @@ def test_half_a_signature_and_an_absent_package_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="found a key but no certificate"):
         SigningConfig("", "key.pem", "es256")
-    monkeypatch.setattr("remint.exporting.marking.find_spec", lambda name: None)
+    monkeypatch.setattr("remint.export.marking.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"install remint\[c2pa\]"):
         marking_encoder(SigningConfig("chain.pem", "key.pem", "es256"))

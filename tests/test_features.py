@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from remint.copies.copyspaces import thumbnails
-from remint.images.imageset import ImageSet, Record, pixel_id, write
-from remint.mint import features
-from remint.mint.classifier import ClassifierConfig
-from remint.mint.features import (
+from remint.classifier.train import ClassifierConfig
+from remint.generator_evaluation import features
+from remint.generator_evaluation.features import (
     ClassifierExtractor,
     ThumbnailExtractor,
     by_hash,
@@ -18,6 +16,8 @@ from remint.mint.features import (
     read_images,
     set_classifier,
 )
+from remint.images.imageset import ImageSet, Record, pixel_id, write
+from remint.metrics.nearest import thumbnails
 
 QUICK = ClassifierConfig(steps=4, batch=8, rate=1e-2, width=4, augment="none")
 CPU = torch.device("cpu")

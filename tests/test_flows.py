@@ -49,7 +49,7 @@ def repo(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder := tmp_path / "repo").mkdir()
     quick_repository(folder, root, DVC_YAML)
     monkeypatch.chdir(folder)
-    # flows start `python -m tasks.parent_run`, which is found beside the stages elsewhere
+    # flows start `python -m tasks.commands.flow_run`, which is found beside the stages elsewhere
     monkeypatch.setenv("PYTHONPATH", str(root))
     return folder
 
@@ -234,7 +234,7 @@ def test_the_parent_run_takes_the_figures_and_ends_with_the_flow(repo: Path, roo
         parent.figures = {"restorer": str(metrics)}
     assert parent.opened["run_id"] in context and not lines
     script = (
-        "import sys; from tasks import tracking; c = tracking.mlflow.MlflowClient(); "
+        "import sys; from tasks.tracking import runs; c = runs.mlflow.MlflowClient(); "
         "r = c.get_run(sys.argv[1]); print(r.info.status, r.data.metrics)"
     )
     command = [sys.executable, "-c", script, parent.opened["run_id"]]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from remint.training.games import GAMES, accuracy, gradient_penalty
+from remint.training.losses import GAMES, accuracy, gradient_penalty
 
 LOGITS = torch.tensor([[2.0], [1.0]]), torch.tensor([[-2.0], [-1.0]])
 

@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
-from remint.images.imagefile import decode
-from remint.images.imageset import ImageSet, Record, pixel_id, write
-from remint.mint.class_scoring import ClassSample, class_notes, class_rows
-from remint.mint.classifier import ClassifierConfig
-from remint.mint.generator_pictures import Shown, interpolation, slerp
-from remint.mint.generator_scoring import (
+from remint.classifier.train import ClassifierConfig
+from remint.generator.generator import CARD, FORMAT, WEIGHTS
+from remint.generator.networks.catalogue import GeneratorConfig, build_generator
+from remint.generator_evaluation.classes import ClassSample, class_notes, class_rows
+from remint.generator_evaluation.pictures import Shown, interpolation, slerp
+from remint.generator_evaluation.scoring import (
     EvaluateGeneratorConfig,
     GeneratorGalleryConfig,
     Mint,
@@ -26,11 +26,11 @@ from remint.mint.generator_scoring import (
     read_reals,
     seeds_for,
 )
-from remint.mint.minter import CARD, FORMAT, WEIGHTS
-from remint.networks.minting_catalogue import GeneratorConfig, build_generator
+from remint.images.imagefile import decode
+from remint.images.imageset import ImageSet, Record, pixel_id, write
 from tasks import evaluate_generator
 from tasks.evaluate_generator import evaluate, sentence
-from tasks.generator_report import Judge, Measured, sheets
+from tasks.figures.generator import Judge, Measured, sheets
 
 CONFIG = EvaluateGeneratorConfig(
     seed=0,
@@ -321,7 +321,7 @@ def test_seeds_of_a_larger_sample_begin_with_those_of_a_smaller() -> None:
 def test_minting_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, seeds = np.arange(30) % 10, np.arange(30) * 311
     whole = Copier().mint(labels, seeds)
-    monkeypatch.setattr("remint.mint.generator_scoring.MINTED_AT_ONCE", 7)
+    monkeypatch.setattr("remint.generator_evaluation.scoring.MINTED_AT_ONCE", 7)
     assert np.array_equal(np.stack(list(minted(Copier(), labels, seeds))), whole)
 
 

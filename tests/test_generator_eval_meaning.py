@@ -6,9 +6,9 @@ import torch
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
+from remint.generator_evaluation.scoring import set_figures
 from remint.metrics.frechet import frechet_distance_of_features
 from remint.metrics.kernel import squared_mmd
-from remint.mint.generator_scoring import set_figures
 
 
 def features(count: int, seed: int, dimensions: int = 48, shift: float = 0.0) -> np.ndarray:

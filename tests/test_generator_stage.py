@@ -14,10 +14,11 @@ import pytest
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
+from remint.generator.generator import Minter
 from remint.images import imageset
 from remint.images.imageset import Record
-from remint.mint.minter import Minter
-from tasks import presets, train_generator
+from tasks import train_generator
+from tasks.commands import presets
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from remint.networks.catalogue import NetworkConfig, build_network
-from remint.restore.restorer import save_card, save_weights
-from tasks import inbox
+from remint.restorer.networks.catalogue import NetworkConfig, build_network
+from remint.restorer.restorer import save_card, save_weights
+from tasks.commands import inbox
 
 NETWORK = NetworkConfig(name="dncnn", width=4, encoder=(), middle=0, stem=1, depth=2)
 
@@ -122,7 +122,14 @@ def test_a_second_pass_beside_the_first_leaves_the_work_to_it(places, model: Pat
 def test_a_pass_killed_at_any_moment_is_gone_on_with(places, model: Path) -> None:
     for number in range(12):
         arrive(places[0] / f"{number}.png", 10 * number)
-    command = [sys.executable, "-m", "tasks.inbox", *map(str, places), "--model", str(model)]
+    command = [
+        sys.executable,
+        "-m",
+        "tasks.commands.inbox",
+        *map(str, places),
+        "--model",
+        str(model),
+    ]
     killed = subprocess.Popen([*command, "--device", "cpu"], cwd=Path(__file__).parents[1])
     while not list(places[1].glob("[0-9]*.png")) and killed.poll() is None:
         time.sleep(0.005)

@@ -55,7 +55,7 @@ def workplace(root: Path, folder: Path) -> Path:
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(root / name, folder)
     (folder / "data/embedded").mkdir(parents=True)
-    subprocess.run([sys.executable, "-m", "tasks.presets", "tiny"], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-m", "tasks.commands.presets", "tiny"], cwd=folder, check=True)
     return folder
 
 

@@ -14,10 +14,11 @@ from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
+from remint.generator.generator import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
+from remint.generator.networks.catalogue import GeneratorConfig, build_generator, build_judge
 from remint.images.imageset import ImageSet, Record, pixel_id, write
-from remint.mint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
-from remint.networks.minting_catalogue import GeneratorConfig, build_generator, build_judge
-from tasks import export_synthetic, mint_files
+from tasks import export_synthetic
+from tasks.commands import mint_files
 
 SECTION: dict[str, Any] = {
     "seed": 5,

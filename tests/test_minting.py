@@ -14,32 +14,32 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from remint.copies.copyspaces import thumbnails
-from remint.images import imageset
-from remint.images.imageset import ImageSet, Record
-from remint.mint.classifier import ClassifierConfig
-from remint.mint.minter import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
-from remint.networks.minting_catalogue import (
+from remint.classifier.train import ClassifierConfig
+from remint.generator.data import LabelledDataConfig, LabelledSource, labelled_batches
+from remint.generator.generator import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
+from remint.generator.networks.catalogue import (
     GeneratorConfig,
     build_generator,
     build_judge,
     chosen,
 )
-from remint.training.generator_run import MintReport, TrainGeneratorConfig, train_generator
-from remint.training.health import Diverged, HealthConfig
-from remint.training.labelled import LabelledDataConfig, LabelledSource, labelled_batches
-from remint.training.minting import (
+from remint.generator.objective import (
     STEP,
     MintLossConfig,
     approximate_penalty,
     default_gamma,
     sigma_vae_loss,
 )
+from remint.generator.probe import Probe
+from remint.generator.selection import LookConfig, diversity, nearest
+from remint.generator.train import MintReport, TrainGeneratorConfig, train_generator
+from remint.images import imageset
+from remint.images.imageset import ImageSet, Record
+from remint.metrics.nearest import thumbnails
+from remint.training.health import Diverged, HealthConfig
+from remint.training.objective import LoopConfig
 from remint.training.players import OptimiserConfig
-from remint.training.probe import Probe
-from remint.training.question import LoopConfig
 from remint.training.schedule import Budget
-from remint.training.selection import LookConfig, diversity, nearest
 
 NETWORK = GeneratorConfig("conv", 8, 8, 4)
 CONFIG = TrainGeneratorConfig(

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from remint.networks.catalogue import (
+from remint.restorer.networks.catalogue import (
     DiscriminatorConfig,
     NetworkConfig,
     build_discriminator,
     build_network,
     count_parameters,
 )
-from remint.networks.padding import pad_to_multiple, run_padded
+from remint.restorer.networks.padding import pad_to_multiple, run_padded
 
 SMALL = {"width": 8, "encoder": (1, 1), "middle": 1, "stem": 2, "depth": 3}
 

@@ -15,7 +15,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tasks.presets import change
+from tasks.commands.presets import change
 from tests.servers import DVC_YAML, Server, free_port, quick_repository, wait_until
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(root / "params.yaml", folder)
     (folder / "dvc.yaml").touch()
     run = [sys.executable, "-m"]
-    subprocess.run([*run, "tasks.presets", "tiny"], cwd=folder, check=True)
+    subprocess.run([*run, "tasks.commands.presets", "tiny"], cwd=folder, check=True)
     change(folder / "params.yaml", LONGER)
     (folder / "data/embedded").mkdir(parents=True)
     ingest = ["tasks.ingest", "data/embedded", "data/clean", "data/reports/ingest"]

@@ -12,9 +12,7 @@ import pytest
 
 from remint.corruptions.composition import Step
 from remint.corruptions.config import CorruptConfig, EvaluateConfig, TrainingConfig
-from remint.corruptions.registry import replay
-from remint.images.imageset import IMAGE, ImageSet, Record, pixel_id, write
-from remint.images.pairs import (
+from remint.corruptions.pairs import (
     FIELDS,
     corrupted_records,
     draw_training,
@@ -22,6 +20,8 @@ from remint.images.pairs import (
     set_metadata,
     training_spec,
 )
+from remint.corruptions.registry import replay
+from remint.images.imageset import IMAGE, ImageSet, Record, pixel_id, write
 
 Maker = Callable[..., ImageSet]
 STEPS = (Step("gaussian_noise", (1.0, 5.0), 0.5), Step("holes", (1.0, 5.0), 0.5))

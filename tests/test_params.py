@@ -13,17 +13,18 @@ from typing import Literal
 
 import pytest
 
-from remint.atomic import replaced_folder
-from remint.images.pairs import CorruptConfig
+from remint.core.atomic import replaced_folder
+from remint.corruptions.pairs import CorruptConfig
+from remint.export.minting import ExportConfig
+from remint.generator.train import TrainGeneratorConfig
+from remint.generator_evaluation.scoring import EvaluateGeneratorConfig
 from remint.ingest.ingesting import IngestConfig
-from remint.mint.generator_scoring import EvaluateGeneratorConfig
-from remint.mint.synthetic import ExportConfig
-from remint.restore.evaluation import EvaluateRestorerConfig
-from remint.training.generator_run import TrainGeneratorConfig
-from remint.training.restorer_run import TrainRestorerConfig
-from remint.usefulness.config import EvaluateSyntheticConfig
-from tasks import console, params, presets, stage
+from remint.restorer.train import TrainRestorerConfig
+from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig
+from remint.utility.config import EvaluateSyntheticConfig
+from tasks.commands import presets
 from tasks.report import ReportConfig
+from tasks.stage import console, params, stage
 
 SECTIONS = {
     "ingest": IngestConfig,

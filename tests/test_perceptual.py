@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from remint.training.perceptual import (
+from remint.restorer.perceptual import (
     EffLiteLoss,
     build_perceptual,
     feature_matching_loss,

@@ -23,7 +23,8 @@ import psycopg2
 import pytest
 from mlflow.entities import Run
 
-from tasks import parent_run, tracking
+from tasks.commands import flow_run
+from tasks.tracking import runs
 from tests.servers import quick_repository
 
 pytestmark = pytest.mark.postgres
@@ -101,11 +102,11 @@ def log_runs(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Ru
     monkeypatch.chdir(folder)
     (folder / "figures.json").write_text('{"psnr": 30.5}')
     for game in ("hinge", "relativistic"):
-        with tracking.stage_run("train_generator", Config(1e-3, game), {"clean": "abc"}) as run:
+        with runs.stage_run("train_generator", Config(1e-3, game), {"clean": "abc"}) as run:
             for step in range(0, 300, 100):
                 run.metrics({CURVE: 1.0 / (step + 1)}, step)
             run.image("samples", np.zeros((8, 8, 1), np.uint8), 100)
-            run.figures(parent_run.figures({"generator": "figures.json"}))
+            run.figures(flow_run.figures({"generator": "figures.json"}))
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("trial")
     assert experiment is not None

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from remint.promotion.rules import GeneratorRule, RestorerRule, judge_generator, judge_restorer
+from tasks.promotion.rules import GeneratorRule, RestorerRule, judge_generator, judge_restorer
 
 RESTORER = RestorerRule(least_gain=0.0, worst_fall=0.3, resamples=500, confidence=0.95)
 GENERATOR = GeneratorRule(least_gain=0.0, coverage_fall=0.03, utility_fall=1.0, confidence=0.95)

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from remint.metrics.pixels import PSNR_CAP
-from remint.restore.protocol import add_noise, denoise, gaussian_denoising, read
+from remint.restorer_evaluation.protocol import add_noise, denoise, gaussian_denoising, read
 
 
 class Same:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remint.randomness import counter_uniform, generator
+from remint.core.randomness import counter_uniform, generator
 
 
 @given(seed=st.integers(0, 2**40), key=st.text(), draw=st.integers(0, 1000))

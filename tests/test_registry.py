@@ -18,11 +18,11 @@ import torch
 
 from remint.images import imageset
 from remint.images.imageset import Record
-from remint.networks.catalogue import NetworkConfig, build_network
 from remint.networks.weights import weights_fingerprint
-from remint.restore.restorer import Restorer, save_card, save_weights
-from tasks import promote, registry
-from tasks.registry import Registry, RegistryError, check_data, model_folder
+from remint.restorer.networks.catalogue import NetworkConfig, build_network
+from remint.restorer.restorer import Restorer, save_card, save_weights
+from tasks.promotion import promote, registry
+from tasks.promotion.registry import Registry, RegistryError, check_data, model_folder
 from tests.servers import free_port
 
 NETWORK = NetworkConfig(name="dncnn", width=4, encoder=(), middle=0, stem=1, depth=2)

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from tasks import report
-from tasks.report_curves import nice_ticks, panels, thinned
-from tasks.report_inputs import read_inputs
-from tasks.report_pictures import picture
-from tasks.report_provenance import Output, Provenance, collect
-from tasks.report_verdict import verdict
-from tasks.report_words import number, short, signed, words
+from tasks.page.curves import nice_ticks, panels, thinned
+from tasks.page.inputs import read_inputs
+from tasks.page.pictures import picture
+from tasks.page.provenance import Output, Provenance, collect
+from tasks.page.restorer_verdict import verdict
+from tasks.page.words import number, short, signed, words
 
 CONFIG = report.ReportConfig("A <title>", 1, 2, 64, 50, 1)
 ODD = '<script>alert("x")</script> & été.png'

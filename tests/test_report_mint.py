@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from tasks import report
-from tasks.report_arms import charts
-from tasks.report_inputs import Inputs, read_inputs
-from tasks.report_mint_verdict import mint_verdict
-from tasks.report_provenance import Provenance
-from tasks.report_words import signed
+from tasks.page.arm_chart import charts
+from tasks.page.generator_verdict import mint_verdict
+from tasks.page.inputs import Inputs, read_inputs
+from tasks.page.provenance import Provenance
+from tasks.page.words import signed
 
 CONFIG = report.ReportConfig("A title", 1, 2, 64, 50, 1)
 NOWHERE = Provenance("", False, [], {}, {}, {})

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from remint.arrays import to_tensor, to_uint8
-from remint.networks.catalogue import NetworkConfig, build_network
-from remint.restore.restorer import ADVERSARIAL, FIDELITY, Restorer, save_card, save_weights
+from remint.core.arrays import to_tensor, to_uint8
+from remint.restorer.networks.catalogue import NetworkConfig, build_network
+from remint.restorer.restorer import ADVERSARIAL, FIDELITY, Restorer, save_card, save_weights
 
 NETWORK = NetworkConfig("nafnet", 8, (1,), 1, 2, 3)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tasks import console
+from tasks.stage import console
 from tests.servers import free_port
 
 SECRET = "hunter2-canary"
@@ -23,7 +23,7 @@ def place(root: Path, tmp_path: Path) -> Path:
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(root / name, tmp_path)
     (tmp_path / "data/embedded").mkdir(parents=True)
-    run(tmp_path, {}, "tasks.presets", "tiny")
+    run(tmp_path, {}, "tasks.commands.presets", "tiny")
     return tmp_path
 
 
@@ -55,7 +55,7 @@ def test_no_secret_of_the_environment_is_printed_kept_or_logged(place: Path) -> 
     said = run(place, store, *ingest)
     said += run(place, store, "tasks.corrupt", "data/clean", "data/corrupted")
     word = json.dumps({"status": "FINISHED", "figures": {}})
-    said += run(place, store, "tasks.parent_run", "flow", "flow=pipeline", given=word)
+    said += run(place, store, "tasks.commands.flow_run", "flow", "flow=pipeline", given=word)
     assert SECRET not in said and not holders(place)
     client = mlflow.MlflowClient(store["MLFLOW_TRACKING_URI"])
     found = client.search_runs([e.experiment_id for e in client.search_experiments()])
@@ -68,7 +68,11 @@ def test_a_password_in_an_address_is_not_shown_when_the_server_is_away(place: Pa
     ingest = ("tasks.ingest", "data/embedded", "data/clean", "data/reports/ingest")
     said = run(place, away, *ingest)
     said += run(
-        place, away, "tasks.parent_run", "flow", given='{"status": "FINISHED", "figures": {}}'
+        place,
+        away,
+        "tasks.commands.flow_run",
+        "flow",
+        given='{"status": "FINISHED", "figures": {}}',
     )
     assert "warning: MLflow has no run of ingest" in said
     assert SECRET not in said and not holders(place)

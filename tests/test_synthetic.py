@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from remint.exporting.filters import FILTERS, Candidate, FilterConfig
-from remint.exporting.marking import SigningConfig
-from remint.exporting.nearness import Grown, SmallPixels, between, nearest
-from remint.exporting.reals import Reals, RealsConfig, read_reals
-from remint.exporting.sieve import Sieve, seed_of
+from remint.classifier.train import ClassifierConfig
+from remint.export.filtering import Sieve, seed_of
+from remint.export.filters import FILTERS, Candidate, FilterConfig
+from remint.export.marking import SigningConfig
+from remint.export.minting import ExportConfig, minted, wanted
+from remint.export.nearness import Grown, SmallPixels, between, nearest
+from remint.export.reals import Reals, RealsConfig, read_reals
 from remint.images.imageset import ImageSet, Record, pixel_id, write
-from remint.mint.classifier import ClassifierConfig
-from remint.mint.synthetic import ExportConfig, minted, wanted
 
 SIDE, CLASSES = 16, 3
 OFF = FilterConfig(None, False, None, None, None, None)

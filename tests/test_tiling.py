@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from remint.images.tiling import restore_batch, restore_image
+from remint.restorer.tiling import restore_batch, restore_image
 
 
 class Blur:

@@ -19,13 +19,14 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from remint.mint.minter import CARD, FORMAT, WEIGHTS, Minter
-from remint.networks.catalogue import NetworkConfig, build_network
-from remint.networks.minting_catalogue import GeneratorConfig, build_generator
-from remint.restore.restorer import save_card, save_weights
-from tasks import outbox, parent_run, tracking
-from tasks.base64_images import encode
+from remint.generator.generator import CARD, FORMAT, WEIGHTS, Minter
+from remint.generator.networks.catalogue import GeneratorConfig, build_generator
+from remint.restorer.networks.catalogue import NetworkConfig, build_network
+from remint.restorer.restorer import save_card, save_weights
+from tasks.commands import flow_run
+from tasks.tracking import delivery, runs
 from tasks.train_generator import served_example
+from tasks.training.base64_images import encode
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ CONFIG = Config(seed=1, sides=(2, 3), inner=Inner(rate=0.5))
 
 @pytest.fixture(scope="module")
 def client() -> mlflow.MlflowClient:
-    return mlflow.MlflowClient(tracking.tracking_uri())
+    return mlflow.MlflowClient(runs.tracking_uri())
 
 
 def test_a_stage_is_a_run_with_parameters_figures_and_provenance(
@@ -53,7 +54,7 @@ def test_a_stage_is_a_run_with_parameters_figures_and_provenance(
 ) -> None:
     monkeypatch.setenv("MLFLOW_RUN_CONTEXT", json.dumps({"mlflow.parentRunId": "abc"}))
     monkeypatch.setenv("DVC_EXP_NAME", "quick-otter")
-    with tracking.stage_run("corrupt", CONFIG, {"clean": "f00"}) as run:
+    with runs.stage_run("corrupt", CONFIG, {"clean": "f00"}) as run:
         run.figures({"pairs": 12})
     logged = client.get_run(str(run.id))
     assert logged.info.status == "FINISHED"
@@ -65,7 +66,7 @@ def test_a_stage_is_a_run_with_parameters_figures_and_provenance(
 
 
 def test_step_metrics_and_pictures_arrive_in_full(client: mlflow.MlflowClient) -> None:
-    with tracking.stage_run("train_restorer", CONFIG) as run:
+    with runs.stage_run("train_restorer", CONFIG) as run:
         for step in range(2500):
             run.metrics({"loss": 1.0 / (step + 1)}, step)
         run.image("samples", np.zeros((8, 8, 1), np.uint8), 5)
@@ -79,7 +80,7 @@ def test_files_are_logged_before_the_stage_moves_them(
     client: mlflow.MlflowClient, tmp_path: Path
 ) -> None:
     (tmp_path / "a.txt").write_text("a")
-    with tracking.stage_run("report", CONFIG) as run:
+    with runs.stage_run("report", CONFIG) as run:
         run.artifact(tmp_path / "a.txt", "page")
         (tmp_path / "a.txt").unlink()
     assert [file.path for file in client.list_artifacts(str(run.id), "page")] == ["page/a.txt"]
@@ -91,7 +92,7 @@ def test_files_are_logged_before_the_stage_moves_them(
 def test_a_run_ends_as_its_stage_did(
     client: mlflow.MlflowClient, error: type[BaseException], status: str
 ) -> None:
-    with pytest.raises(error), tracking.stage_run("corrupt", CONFIG) as run:
+    with pytest.raises(error), runs.stage_run("corrupt", CONFIG) as run:
         raise error
     assert client.get_run(str(run.id)).info.status == status
 
@@ -101,7 +102,7 @@ def test_a_stage_goes_on_without_a_server(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with tracking.stage_run("corrupt", CONFIG) as run:
+    with runs.stage_run("corrupt", CONFIG) as run:
         run.metrics({"loss": 1.0}, 1)
     assert run.id is None
     assert "warning: MLflow has no run of corrupt" in capsys.readouterr().out
@@ -111,7 +112,7 @@ def test_other_processes_of_a_distributed_training_log_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RANK", "1")
-    with tracking.stage_run("train_restorer", CONFIG) as run:
+    with runs.stage_run("train_restorer", CONFIG) as run:
         run.metrics({"loss": 1.0}, 1)
     assert run.id is None
 
@@ -125,12 +126,12 @@ def test_a_service_that_vanishes_is_told_once_and_counted(
         tried.append(1)
         raise ConnectionError("nobody\nthere")
 
-    box = outbox.Outbox("MLflow")
+    box = delivery.Outbox("MLflow")
     for _ in range(10):
         box.put("an image", send)
     box.close()
     box.tell()
-    assert len(tried) == outbox.FAILURES_IN_A_ROW
+    assert len(tried) == delivery.FAILURES_IN_A_ROW
     first, last = capsys.readouterr().out.splitlines()
     assert first == "warning: MLflow did not take an image, work goes on: nobody there"
     assert last == "warning: MLflow lost 10 x an image"
@@ -150,7 +151,7 @@ def test_metrics_that_a_store_did_not_take_are_sent_when_it_is_back(
         whole(self, *given, **named)
 
     monkeypatch.setattr(mlflow.MlflowClient, "log_batch", log_batch)
-    with tracking.stage_run("train_restorer", CONFIG) as run:
+    with runs.stage_run("train_restorer", CONFIG) as run:
         for step in range(8):
             away.set() if 2 <= step < 7 else away.clear()
             run.metrics({"loss": 1.0 / (step + 1)}, step)
@@ -163,7 +164,7 @@ def test_metrics_that_a_store_did_not_take_are_sent_when_it_is_back(
 
 def test_the_outbox_does_not_hold_up_its_caller() -> None:
     gate, sent = threading.Event(), []
-    box = outbox.Outbox("MLflow")
+    box = delivery.Outbox("MLflow")
     box.put("a batch", gate.wait)
     box.put("a batch", lambda: sent.append(1))
     assert not sent
@@ -177,13 +178,13 @@ def test_runs_in_dvcs_temporary_copies_are_kept_at_the_repositorys_root(tmp_path
     (copy / "data").mkdir(parents=True)
     (tmp_path / "dvc.yaml").touch()
     (copy / "dvc.yaml").touch()
-    assert tracking.repository_root(copy / "data") == tmp_path.resolve()
-    assert tracking.repository_root(tmp_path) == tmp_path.resolve()
+    assert runs.repository_root(copy / "data") == tmp_path.resolve()
+    assert runs.repository_root(tmp_path) == tmp_path.resolve()
 
 
 def test_a_parent_run_carries_the_figures_of_all_stages(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text('{"psnr": 30, "split": {"val": 5}, "name": "x", "ok": true}')
-    found = parent_run.figures({"restorer": str(tmp_path / "m.json"), "absent": "no.json"})
+    found = flow_run.figures({"restorer": str(tmp_path / "m.json"), "absent": "no.json"})
     assert found == {"restorer.psnr": 30.0, "restorer.split.val": 5.0}
 
 
@@ -197,7 +198,7 @@ def test_a_parent_run_has_every_parameter_and_the_sample_grids(
     monkeypatch.chdir(tmp_path)
     last = {"status": "FINISHED", "models": {"restorer": "model"}}
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(last)))
-    parent_run.main(["calm-otter", "--param", "a.b=2"])
+    flow_run.main(["calm-otter", "--param", "a.b=2"])
     (run,) = client.search_runs(["1"], "tags.mlflow.runName = 'calm-otter'")
     assert run.data.params == {"a.b": "2", "a.c.d": '["x"]'}
     grids = [file.path for file in client.list_artifacts(run.info.run_id)]
@@ -206,7 +207,7 @@ def test_a_parent_run_has_every_parameter_and_the_sample_grids(
 
 def test_a_parent_run_whose_flow_is_gone_ends_as_killed(client: mlflow.MlflowClient) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tasks.parent_run", "quick-otter", "flow=restoration"],
+        [sys.executable, "-m", "tasks.commands.flow_run", "quick-otter", "flow=restoration"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -225,7 +226,7 @@ def logged_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     save_weights(folder, "fidelity", build_network(network, 1))
     card = {"network": network.__dict__, "channels": 1, "default_interpolation": 0.0}
     save_card(folder, card)
-    with tracking.stage_run("train_restorer", CONFIG) as run:
+    with runs.stage_run("train_restorer", CONFIG) as run:
         example = encode(np.full((28, 28, 1), 100, np.uint8))
         run.model("restorer", folder, pd.DataFrame({"image": [example]}))
     return model_uri(str(run.id))
@@ -240,13 +241,13 @@ def logged_generator(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str
     (folder / CARD).write_text(json.dumps({**card, "network": vars(network)}))
     save_file(build_generator(network, 1, 16, 2).state_dict(), folder / WEIGHTS)
     minter = Minter.load(folder, device="cpu")
-    with tracking.stage_run("train_generator", CONFIG) as run:
+    with runs.stage_run("train_generator", CONFIG) as run:
         run.model("generator", folder, served_example(minter))
     return model_uri(str(run.id)), encode(minter.mint(np.array([1]), np.array([7]))[0])
 
 
 def model_uri(run_id: str) -> str:
-    client = mlflow.MlflowClient(tracking.tracking_uri())
+    client = mlflow.MlflowClient(runs.tracking_uri())
     experiment = client.get_run(run_id).info.experiment_id
     found = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
     return str(found[0].model_uri)

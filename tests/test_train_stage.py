@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from remint.corruptions.pairs import FIELDS
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
-from remint.images.pairs import FIELDS
-from remint.restore.restorer import Restorer
-from tasks import guard, presets, train_restorer
+from remint.restorer.restorer import Restorer
+from tasks import train_restorer
+from tasks.commands import presets
+from tasks.training import single_run
 
 
 @pytest.fixture
@@ -95,9 +97,9 @@ def test_a_terminated_stage_says_so_and_goes_on_to_the_same_weights(folder: Path
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
-        guard.alone(tmp_path, gpu=False),
+        single_run.alone(tmp_path, gpu=False),
         pytest.raises(ValueError, match="trained in by another process"),
-        guard.alone(tmp_path, gpu=False),
+        single_run.alone(tmp_path, gpu=False),
     ):
         pass
 
@@ -106,9 +108,9 @@ def test_a_training_ends_when_the_process_that_it_watches_is_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sleeper = subprocess.Popen(["sleep", "60"])
-    monkeypatch.setenv(guard.WATCH, str(sleeper.pid))
-    monkeypatch.setattr(guard, "SECONDS_BETWEEN_LOOKS", 0.0)
-    with guard.stop_reasons() as reason:
+    monkeypatch.setenv(single_run.WATCH, str(sleeper.pid))
+    monkeypatch.setattr(single_run, "SECONDS_BETWEEN_LOOKS", 0.0)
+    with single_run.stop_reasons() as reason:
         assert reason() is None
         sleeper.kill()
         sleeper.wait()
@@ -116,7 +118,8 @@ def test_a_training_ends_when_the_process_that_it_watches_is_gone(
 
 
 def test_a_training_that_dvc_started_ends_with_it_however_it_ends(tmp_path: Path) -> None:
-    code = "import time; from tasks import guard\nwith guard.stop_reasons() as reason:\n"
+    code = "import time\nfrom tasks.training import single_run\n"
+    code += "with single_run.stop_reasons() as reason:\n"
     code += " print('up', flush=True)\n while not reason(): time.sleep(0.1)\n print(reason())"
     dvc = tmp_path / "dvc"
     dvc.write_text(f'#!/bin/sh\n{sys.executable} -c "{code}"\ntrue\n')
@@ -128,4 +131,4 @@ def test_a_training_that_dvc_started_ends_with_it_however_it_ends(tmp_path: Path
 
 
 def test_shells_above_are_not_watched() -> None:
-    assert guard._parents() == []
+    assert single_run._parents() == []

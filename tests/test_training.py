@@ -14,18 +14,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from remint.corruptions.pairs import FIELDS
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
-from remint.images.pairs import FIELDS
-from remint.networks.catalogue import DiscriminatorConfig, NetworkConfig
+from remint.restorer.data import DataConfig, PairSource, batches
+from remint.restorer.networks.catalogue import DiscriminatorConfig, NetworkConfig
+from remint.restorer.objective import RestorationLossConfig
+from remint.restorer.train import Report, StageConfig, TrainRestorerConfig, train_restorer
 from remint.training.checkpoint import CheckpointError
 from remint.training.health import Diverged, HealthConfig, Watch
 from remint.training.loop import Interrupted
-from remint.training.pairsource import DataConfig, PairSource, batches
+from remint.training.objective import LoopConfig
 from remint.training.players import OptimiserConfig
-from remint.training.question import LoopConfig
-from remint.training.restoration import RestorationLossConfig
-from remint.training.restorer_run import Report, StageConfig, TrainRestorerConfig, train_restorer
 from remint.training.schedule import Budget
 
 OPTIMISER = OptimiserConfig(1e-3, 1e-5, (0.9, 0.99), 0.99, 0.0)

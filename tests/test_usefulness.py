@@ -8,20 +8,14 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from remint.usefulness.arms import ARMS, mixture, repeated, training_set
-from remint.usefulness.config import JudgeConfig, UtilityConfig
-from remint.usefulness.crossed import (
-    Estimate,
-    correct,
-    crossed_estimate,
-    holm,
-    macro_f1_shares,
-)
-from remint.usefulness.fits import Case, Experiment, fit_all
-from remint.usefulness.labelled import Labelled, first_of_each_class
-from remint.usefulness.outcomes import Outcomes
-from remint.usefulness.study import far_from
-from remint.usefulness.verdicts import control_rows, gap_rows, judge, verdict_rows
+from remint.images.labelled import Labelled, first_of_each_class
+from remint.utility.arms import ARMS, mixture, repeated, training_set
+from remint.utility.config import JudgeConfig, UtilityConfig
+from remint.utility.crossed import Estimate, correct, crossed_estimate, holm, macro_f1_shares
+from remint.utility.fits import Case, Experiment, fit_all
+from remint.utility.outcomes import Outcomes
+from remint.utility.study import far_from
+from remint.utility.verdicts import control_rows, gap_rows, judge, verdict_rows
 
 UTILITY = UtilityConfig(
     seeds=5, fractions=("all",), synthetic_share=0.5, primary="plain", smallest_gain=1.0,

@@ -4,7 +4,7 @@ from operator import neg
 
 import pytest
 
-from remint.workers import ordered_map
+from remint.core.workers import ordered_map
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from remint.copies.copyspaces import Neighbours, Space
+from remint.metrics.nearest import Neighbours, Space
 
 STATISTICS = ("distance", "ratio")
 

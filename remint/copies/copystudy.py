@@ -16,10 +16,10 @@ from remint.copies.copycheck import (
     look,
     suspicion,
 )
-from remint.copies.copyspaces import Space
 from remint.copies.planting import Damage, plant
-from remint.randomness import generator
-from remint.usefulness.labelled import Labelled
+from remint.core.randomness import generator
+from remint.images.labelled import Labelled
+from remint.metrics.nearest import Space
 
 LEAST_HELD_OUT = 50  # images of val, and of test, below which a threshold is a guess
 HELD_OUT_PAIRS = 5

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from remint.copies.copyspaces import moved
-from remint.randomness import generator
+from remint.core.randomness import generator
+from remint.metrics.nearest import moved
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from remint.atomic import replaced_folder
+from remint.core.atomic import replaced_folder
 from remint.images.imagefile import decode_stored
 from remint.images.imagerows import (
     IMAGE,

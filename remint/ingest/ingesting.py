@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from remint.core.workers import ordered_map
 from remint.images import fitting, imagefile, imageset
 from remint.images.fitting import Fit
 from remint.images.imageset import IMAGE, EncodedRecord, Record, pixel_id
@@ -19,7 +20,6 @@ from remint.ingest.items import Item, Source
 from remint.ingest.sources import Kind
 from remint.ingest.splits import Shares, split_of
 from remint.ingest.tables import TableConfig
-from remint.workers import ordered_map
 
 Colour = Literal["grey", "colour", "auto"]
 

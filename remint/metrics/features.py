@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from remint.arrays import to_tensor
-from remint.atomic import replaced_file
+from remint.core.arrays import to_tensor
+from remint.core.atomic import replaced_file
 from remint.networks import efflite
 
 BATCH = 8  # the fastest on a CPU: larger ones leave its caches

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from remint.arrays import to_tensor
+from remint.core.arrays import to_tensor
 from remint.metrics.features import BATCH, Extractor, batches
 from remint.metrics.pixels import PairDistance
 

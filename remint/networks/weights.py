@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from remint.atomic import replaced_file
+from remint.core.atomic import replaced_file
 
 
 def write_tensors(

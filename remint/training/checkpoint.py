@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from remint.atomic import replaced_folder
+from remint.core.atomic import replaced_folder
 from remint.networks.weights import write_tensors
 
 TENSORS, FACTS = "state.safetensors", "state.json"

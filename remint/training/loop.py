@@ -15,9 +15,9 @@ import torch
 from remint.training.checkpoint import Checkpoint, CheckpointStore
 from remint.training.distributed import agree_max, average_values, rank
 from remint.training.health import Diverged, HealthConfig, Watch, give_up_sentence
+from remint.training.objective import B, LoopConfig, Losses, Question
 from remint.training.players import Player, Players
 from remint.training.progress import Clock, Progress, Window
-from remint.training.question import B, LoopConfig, Losses, Question
 from remint.training.schedule import Budget, ema_weight
 
 

@@ -1,0 +1,1 @@
+"""The small classifier: its network and its training."""

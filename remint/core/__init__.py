@@ -1,0 +1,1 @@
+"""Arrays, atomic files, randomness, worker processes and devices: what every room stands on."""

@@ -1,0 +1,217 @@
+"""Pairs of clean and damaged images: fixed ones to measure by, drawn ones to train on."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import chain, groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from remint.core.randomness import generator
+from remint.core.workers import ordered_map
+from remint.corruptions.composition import Step, compose, one_of
+from remint.corruptions.config import CorruptConfig, EvaluateConfig, TrainingConfig
+from remint.corruptions.registry import Corrupted, corrupt, replay
+from remint.images.imageset import IMAGE, SPLITS, ImageSet, Record
+
+__all__ = [
+    "FIELDS",
+    "CorruptConfig",
+    "EvaluateConfig",
+    "TrainingConfig",
+    "corrupted_records",
+    "draw_evaluation",
+    "draw_training",
+    "planned_rows",
+    "set_metadata",
+    "training_spec",
+]
+FIELDS = (
+    pa.field("clean_id", pa.string()),
+    pa.field("kind", pa.string()),
+    pa.field("severity", pa.int32()),
+    pa.field("recipe", pa.string()),
+    pa.field("mask", IMAGE),
+)
+CHUNK_ROWS = 256  # rows that a worker makes before it hands them back ...
+CHUNK_BYTES = 2**20  # ... or this many bytes of pixels, whichever comes first
+
+
+def training_spec(config: TrainingConfig) -> dict[str, Any]:
+    """Return what `draw_training` needs, as JSON-able data for the set's metadata."""
+    return json.loads(json.dumps(asdict(config)))
+
+
+def draw_training(
+    image: np.ndarray, clean_id: str, spec: Mapping[str, Any], seed: int, draw: int
+) -> Corrupted:
+    """Damage uint8 HWC pixels for training, as `spec` (from `training_spec`) says.
+
+    Pure: the same id, seed and draw give the same pixels, stored or on the fly, in any order.
+    """
+    stream = generator(seed, "corrupt.train", clean_id, draw)
+    steps = [
+        Step(s["kind"], (s["severity"][0], s["severity"][1]), s["probability"])
+        for s in spec["steps"]
+    ]
+    chance = stream.random() - spec["clean_share"]
+    if chance < 0 or not steps:
+        return replay(image, [])
+    return (one_of if chance < spec["single_share"] else compose)(image, steps, stream)
+
+
+def draw_evaluation(
+    image: np.ndarray, clean_id: str, kind: str, severity: int, seed: int
+) -> Corrupted:
+    """Damage uint8 HWC pixels by one kind, or by none for "clean"; pure like `draw_training`."""
+    if kind == "clean":
+        return replay(image, [])
+    return corrupt(
+        image, kind, severity, generator(seed, "corrupt", f"{clean_id}.{kind}.{severity}")
+    )
+
+
+class Row(NamedTuple):
+    """One row to be made: the clean row's number, and what becomes of it."""
+
+    position: int
+    kind: str
+    severity: int
+    draw: int
+
+
+def planned_rows(clean: ImageSet, config: CorruptConfig) -> Iterator[Row]:
+    """Yield all rows of the corrupted set in their order: by split, then as the clean set lies.
+
+    A clean set of pairs gives, for each image with a `damaged` half, one row of kind "real" first.
+    """
+    frame = clean.frame()
+    paired = "damaged" in clean.schema.names
+    for split in SPLITS:
+        part = frame[frame["split"] == split]
+        drawn = _kinds_drawn(config, split)
+        chosen = _chosen(part, None if split == "train" else config.evaluate.per_slice(split))
+        for position in part["position"].tolist():
+            if paired:
+                yield Row(position, "real", 0, 0)
+            if position in chosen:
+                yield from (Row(position, *what) for what in drawn)
+
+
+def _kinds_drawn(config: CorruptConfig, split: str) -> list[tuple[str, int, int]]:
+    if split != "train":
+        return [(kind, severity, 0) for kind, severity in config.evaluate.slices(split)]
+    return [
+        ("mixed", 0, draw) for draw in range(config.training.draws if config.training.steps else 0)
+    ]
+
+
+def _chosen(part: pd.DataFrame, count: int | None) -> set[int]:
+    """Choose `count` positions by the hash of their ids: a growing set keeps most."""
+    ranked = sorted(zip(part["id"], part["position"], strict=True), key=lambda row: _rank(row[0]))
+    return {int(position) for _, position in ranked[:count]}
+
+
+def _rank(clean_id: str) -> str:
+    return hashlib.blake2b(f"slice {clean_id}".encode(), digest_size=16).hexdigest()
+
+
+def corrupted_records(clean: ImageSet, config: CorruptConfig, workers: int = 1) -> Iterator[Record]:
+    """Yield the rows of the corrupted set; the same ones, in the same order, for any `workers`.
+
+    Memory holds a few chunks of rows. Raises ValueError when there is nothing to train on, or when
+    the halves of a real pair differ in shape.
+    """
+    paired = "damaged" in clean.schema.names
+    if paired and config.training.steps and config.training.draws == 0:
+        raise ValueError(
+            "training.draws is 0 and the set holds real pairs: they are stored, not drawn; set "
+            "draws to 1 or more to mix drawn damage in, or steps to [] for the real pairs alone."
+        )
+    if not config.training.steps and not paired:
+        raise ValueError(
+            "training.steps is empty and the clean set holds no real pairs, so there is nothing to "
+            "train on; add steps, or ingest pairs."
+        )
+    rows = planned_rows(clean, config)
+    chunks = _chunks(rows, _pixel_bytes(clean))
+    made = ordered_map(partial(_record_list, clean, config), chunks, workers, batch=1)
+    yield from chain.from_iterable(made)
+
+
+def _pixel_bytes(clean: ImageSet) -> np.ndarray:
+    frame = clean.frame()
+    return (frame["height"] * frame["width"] * frame["channels"]).to_numpy(np.int64)
+
+
+def _chunks(rows: Iterable[Row], pixel_bytes: np.ndarray) -> Iterator[list[Row]]:
+    chunk: list[Row] = []
+    size = 0
+    for row in rows:
+        chunk.append(row)
+        size += int(pixel_bytes[row.position])
+        if len(chunk) >= CHUNK_ROWS or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _record_list(clean: ImageSet, config: CorruptConfig, rows: Sequence[Row]) -> list[Record]:
+    return list(_records(clean, rows, config))
+
+
+def _records(clean: ImageSet, rows: Iterable[Row], config: CorruptConfig) -> Iterator[Record]:
+    spec = training_spec(config.training)
+    for position, group in groupby(rows, key=lambda row: row.position):
+        source, image = clean.at(position)
+        for row in group:
+            corrupted = _made(row, source, image, spec, config.seed)
+            if corrupted is not None:
+                yield _record(row, source, corrupted)
+
+
+def _made(
+    row: Row, source: Mapping[str, Any], image: np.ndarray, spec: Mapping[str, Any], seed: int
+) -> Corrupted | None:
+    if row.kind == "mixed":
+        return draw_training(image, source["id"], spec, seed, row.draw)
+    if row.kind != "real":
+        return draw_evaluation(image, source["id"], row.kind, row.severity, seed)
+    damaged = source["damaged"]
+    if damaged is not None and damaged.shape != image.shape:
+        raise ValueError(
+            f"The damaged half of {source['source']} has shape {damaged.shape}, its clean half "
+            f"{image.shape}; ingest pairs of one size and colour mode."
+        )
+    return None if damaged is None else Corrupted(damaged, [], None)
+
+
+def _record(row: Row, source: Mapping[str, Any], corrupted: Corrupted) -> Record:
+    whole = row.kind == "mixed" and not corrupted.recipe
+    kind = "clean" if whole else row.kind
+    extra = {
+        "clean_id": source["id"],
+        "kind": kind,
+        "severity": row.severity,
+        "recipe": json.dumps(corrupted.recipe, separators=(",", ":")),
+        "mask": corrupted.mask,
+    }
+    name = f"{source['id']}.{kind}.{row.severity}.{row.draw}"
+    return Record(name, corrupted.image, source["split"], source["source"], source["label"], extra)
+
+
+def set_metadata(clean: ImageSet, config: CorruptConfig) -> dict[str, Any]:
+    """Return the corrupted set's metadata: what training needs to draw on the fly, and whence."""
+    return {
+        "class_names": clean.class_names,
+        "channels": clean.metadata["channels"],
+        "clean_fingerprint": clean.fingerprint,
+        "seed": config.seed,
+        "training": training_spec(config.training),
+    }

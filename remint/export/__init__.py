@@ -1,0 +1,1 @@
+"""Minted images filtered, marked as synthetic and written for others."""

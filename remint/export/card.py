@@ -1,0 +1,164 @@
+"""The card of an export: README.md with the metadata that Hugging Face reads, and plain words."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from remint.export.counts import Tally
+from remint.export.filters import FILTERS
+from remint.export.writers import SPLIT
+
+FILES = {
+    "set": "set/part-*.parquet",
+    "imagefolder": f"imagefolder/{SPLIT}/**",
+    "webdataset": f"webdataset/{SPLIT}-*.tar",
+}
+CONTENTS = {
+    "set": "`set/`: Parquet, one row an image, pixels (PNG) and scores together; the layout of "
+    "Hugging Face `datasets`, read by pandas, DuckDB and Remint as it is",
+    "imagefolder": f"`imagefolder/{SPLIT}/CLASS/*.png`: for `torchvision.datasets.ImageFolder` "
+    "and `load_dataset('imagefolder')`",
+    "webdataset": f"`webdataset/{SPLIT}-*.tar`: WebDataset shards of png, cls and json",
+}
+SIZES = (("n<1K", 10**3), ("1K<n<10K", 10**4), ("10K<n<100K", 10**5), ("100K<n<1M", 10**6))
+WORDS = {
+    "validity": "blank images",
+    "exact_duplicate": "exact duplicates of real or minted images",
+    "near_duplicate": "near-duplicates of minted images of the class",
+    "training_copy": "images too near to a training image",
+    "confidence": "images that a classifier finds unlike their class",
+    "judge": "images that the discriminator likes least",
+}
+LIMITS = """\
+- These images were made by a model. They show no real object, person or event, and their labels
+  are what the model was asked for, not what somebody saw.
+- They can be no more varied than what the generator was trained on, and repeat its biases.
+- The filters look for copies of training images in small pixels, small shifts included. That is a
+  copy check, not a proof of privacy.
+- Figures taken on these images say how well something does on these images. Test on real ones.
+- Every PNG says in its XMP metadata that it was made by a trained model (IPTC DigitalSourceType
+  `trainedAlgorithmicMedia`). Programs that re-save an image drop that mark.
+"""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an export comes from.
+
+    model, data: hashes of the generator's weights and of the real set (None: none was given).
+    facts: of the generator's card. height, channels: of the images. signed: with C2PA.
+    """
+
+    model: str
+    data: str | None
+    facts: Mapping[str, Any]
+    size: int
+    channels: int
+    class_names: Sequence[str]
+    seed: int
+    formats: Sequence[str]
+    signed: bool
+
+
+def card(origin: Origin, tally: Tally, metrics: Mapping[str, float], notes: Sequence[str]) -> str:
+    """Return the text of README.md."""
+    return "\n".join(
+        [
+            *_front_matter(origin, int(metrics["images"])),
+            "# Minted images",
+            "",
+            *_summary(origin, metrics),
+            "",
+            "## Contents",
+            "",
+            *(f"- {CONTENTS[name]}" for name in origin.formats),
+            "- `manifest.parquet`: hashes, seed, label and scores of every image",
+            "- `rejected.csv`: what the filters turned down, and why",
+            "- `croissant.json`: the same description for machines (Croissant 1.0)",
+            "",
+            "## Figures",
+            "",
+            *_figures(tally, metrics),
+            *(["", *(f"- {note}" for note in notes)] if notes else []),
+            "",
+            "## Limits",
+            "",
+            LIMITS,
+        ]
+    )
+
+
+def _front_matter(origin: Origin, images: int) -> Iterator[str]:
+    """Yield YAML, values as JSON, which YAML takes."""
+    task = "image-classification" if origin.class_names else "unconditional-image-generation"
+    size = next((name for name, below in SIZES if images < below), "n>1M")
+    files = [{"split": SPLIT, "path": FILES[origin.formats[0]]}]
+    yield "---"
+    for key, value in {
+        "pretty_name": "Minted images",
+        "license": "unknown",
+        "tags": ["synthetic", "machine-generated"],
+        "task_categories": [task],
+        "annotations_creators": ["machine-generated"],
+        "size_categories": [size],
+        "configs": [{"config_name": "default", "data_files": files}],
+    }.items():
+        yield f"{key}: {json.dumps(value)}"
+    yield "---"
+    yield ""
+
+
+def _summary(origin: Origin, metrics: Mapping[str, float]) -> Iterator[str]:
+    colour = "grey" if origin.channels == 1 else "colour"
+    classes = f" of {len(origin.class_names)} classes" if origin.class_names else ""
+    yield (
+        f"{metrics['images']:,.0f} synthetic {colour} images{classes}, {origin.size} x "
+        f"{origin.size} px, made by a generator that Remint trained. Each can be made again alone "
+        "from its seed and class."
+    )
+    yield ""
+    yield f"- Generator: {_facts(origin.facts)}weights `{origin.model}`"
+    trained = origin.facts.get("data", {}).get("clean")
+    yield f"- Trained on: the training split of the set `{trained or 'unknown'}`"
+    yield f"- Filtered against: {f'the set `{origin.data}`' if origin.data else 'no real set'}"
+    yield f"- Seed of the export: {origin.seed}"
+    yield f"- Signed with C2PA: {'yes' if origin.signed else 'no'}"
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    name = facts.get("network", {}).get("name")
+    seen = facts.get("images_seen")
+    told = f"`{name}`, " if name else ""
+    return told + (f"{seen:,} images seen in training, " if isinstance(seen, int) else "")
+
+
+def _figures(tally: Tally, metrics: Mapping[str, float]) -> Iterator[str]:
+    yield (
+        f"{metrics['minted']:,.0f} images were minted, {metrics['kept_share']:.1%} of them kept. "
+        "Turned down:"
+    )
+    yield ""
+    yield from (f"- {WORDS[name]}: {metrics[f'rejected_{name}']:,.0f}" for name in FILTERS)
+    yield ""
+    if "filter_classifier_accuracy" in metrics:
+        yield (
+            "The classifier that judged classes is right on "
+            f"{metrics['filter_classifier_accuracy']:.1%} of the real held-out images."
+        )
+    if "nearest_ratio_median" in metrics:
+        yield (
+            "Distance to the nearest training image, where 1 is the usual distance between "
+            f"neighbouring training images: median {metrics['nearest_ratio_median']:.2f}, least "
+            f"{metrics['nearest_ratio_least']:.2f}."
+        )
+    yield from _table(tally)
+
+
+def _table(tally: Tally) -> Iterator[str]:
+    yield ""
+    yield "| class | wanted | exported | minted |"
+    yield "|---|---|---|---|"
+    for row in tally.classes():
+        name = row["class"].replace("|", r"\|").replace("\n", " ")
+        yield f"| {name} | {row['wanted']:,} | {row['exported']:,} | {row['minted']:,} |"

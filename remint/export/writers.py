@@ -1,0 +1,199 @@
+"""The formats of an export beside the image set, each written image by image.
+
+ImageFolder: one PNG an image in a folder a class, as torchvision and Hugging Face `datasets` read.
+WebDataset: tar files in which names before the first dot join a PNG, its class and its JSON.
+Equal images give equal bytes in every format.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from remint.export.destination import folder_name
+from remint.export.filters import Candidate
+from remint.images.imageset import EncodedRecord
+
+SPLIT = "train"  # minted images are for training alone
+UNLABELLED = "unlabelled"
+MANIFEST_ROWS = 4096
+# what the image set holds beside its own columns
+SCORES = (
+    pa.field("seed", pa.int64()),
+    pa.field("confidence", pa.float32()),
+    pa.field("judge_score", pa.float32()),
+    pa.field("nearest_distance", pa.float32()),
+    pa.field("nearest_ratio", pa.float32()),
+    pa.field("nearest_id", pa.string()),
+)
+MANIFEST = pa.schema(
+    [
+        pa.field("key", pa.string()),
+        pa.field("file", pa.string()),
+        pa.field("id", pa.string()),
+        pa.field("sha256", pa.string()),
+        pa.field("label", pa.int32()),
+        pa.field("class_name", pa.string()),
+        *SCORES,
+        pa.field("model", pa.string()),
+        pa.field("data", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A kept image ready for every format. class_name: None for a set without labels."""
+
+    found: Candidate
+    png: bytes
+    class_name: str | None
+
+    @property
+    def key(self) -> str:
+        """The name in every format: class and seed, which is all it takes to mint it again."""
+        return f"{self.found.label:04d}-{self.found.seed:016d}"
+
+    @property
+    def folder(self) -> str:
+        """The folder of its class."""
+        return UNLABELLED if self.class_name is None else folder_name(self.class_name)
+
+    @property
+    def label(self) -> int | None:
+        return None if self.class_name is None else self.found.label
+
+    def scores(self) -> dict[str, Any]:
+        """The values of SCORES."""
+        return {field.name: getattr(self.found, field.name) for field in SCORES}
+
+
+class Writer(ExitStack):
+    """Takes items one by one; complete when its context ends."""
+
+    def add(self, item: Item) -> None:
+        """Write one item."""
+        raise NotImplementedError
+
+
+class Folders(Writer):
+    """ImageFolder: `root`/train/CLASS/KEY.png."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root / SPLIT
+
+    def add(self, item: Item) -> None:
+        """Write one PNG."""
+        folder = self._root / item.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{item.key}.png").write_bytes(item.png)
+
+
+class Tars(Writer):
+    """WebDataset: `root`/train-000000.tar and so on, of about `shard_bytes` each."""
+
+    def __init__(self, root: Path, shard_bytes: int) -> None:
+        super().__init__()
+        root.mkdir()
+        self._root, self._limit = root, shard_bytes
+        self._tar: tarfile.TarFile | None = None
+        self._shards = self._written = 0
+
+    def add(self, item: Item) -> None:
+        """Append KEY.png, KEY.json and, where there are labels, KEY.cls."""
+        if self._tar is None or self._written >= self._limit:
+            self._next()
+        facts = {"id": item.found.id, "class_name": item.class_name, **item.scores()}
+        self._append(f"{item.key}.png", item.png)
+        self._append(f"{item.key}.json", json.dumps(facts).encode())
+        if item.label is not None:
+            self._append(f"{item.key}.cls", str(item.label).encode())
+
+    def _next(self) -> None:
+        self.close()
+        path = self._root / f"{SPLIT}-{self._shards:06d}.tar"
+        tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        self._tar = self.enter_context(tar)
+        self._shards, self._written = self._shards + 1, 0
+
+    def _append(self, name: str, data: bytes) -> None:
+        assert self._tar is not None
+        header = tarfile.TarInfo(name)  # no time and no owner: equal content, equal bytes
+        header.size = len(data)
+        self._tar.addfile(header, io.BytesIO(data))
+        self._tar.members = []  # type: ignore[attr-defined]  # else it remembers every file
+        self._written += tarfile.BLOCKSIZE + len(data)
+
+
+class Manifest(Writer):
+    """manifest.parquet: hashes, seed, label, scores and origin of every image."""
+
+    def __init__(self, path: Path, origin: Mapping[str, str | None], folder: str | None) -> None:
+        """origin: hashes of "model" and "data"; folder: of the ImageFolder, None without one."""
+        super().__init__()
+        self._origin, self._folder = dict(origin), folder
+        self._writer = self.enter_context(pq.ParquetWriter(path, MANIFEST, compression="zstd"))
+        self._rows: list[dict[str, Any]] = []
+        self.callback(self._flush)  # runs before the file is closed
+
+    def add(self, item: Item) -> None:
+        """Write one row."""
+        path = f"{self._folder}/{SPLIT}/{item.folder}/{item.key}.png" if self._folder else None
+        row = {"key": item.key, "file": path, "id": item.found.id, "label": item.label}
+        row |= {"sha256": hashlib.sha256(item.png).hexdigest(), "class_name": item.class_name}
+        self._rows.append({**row, **item.scores(), **self._origin})
+        if len(self._rows) == MANIFEST_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=MANIFEST))
+            self._rows = []
+
+
+class Rejected(ExitStack):
+    """rejected.csv: every image that a filter turned down, and why."""
+
+    COLUMNS = ("class_name", "label", "seed", "filter", "value", "limit", "nearest_id")
+
+    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+        super().__init__()
+        self._names = class_names
+        file = self.enter_context(path.open("w", encoding="utf-8", newline=""))
+        self._csv = csv.writer(file, lineterminator="\n")
+        self._csv.writerow(self.COLUMNS)
+
+    def add(self, found: Candidate) -> None:
+        """Write one row for an image with a rejection."""
+        why = found.rejection
+        assert why is not None
+        name = self._names[found.label] if self._names else ""
+        measured = (why.filter, f"{why.value:.6g}", f"{why.limit:.6g}")
+        self._csv.writerow((name, found.label, found.seed, *measured, found.nearest_id or ""))
+
+
+def record(item: Item) -> EncodedRecord:
+    """Return an item as a row of the image set, its marked PNG as it is."""
+    found = item.found
+    height, width, channels = found.image.shape
+    row = {
+        "id": found.id,
+        "image": {"bytes": item.png, "path": f"{item.key}.png"},
+        "label": item.label,
+        "split": SPLIT,
+        "source": f"minted/{item.folder}/{found.seed}",
+        "height": height,
+        "width": width,
+        "channels": channels,
+    }
+    return EncodedRecord({**row, **item.scores()})

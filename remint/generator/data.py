@@ -1,0 +1,155 @@
+"""Labelled training images by number, for the generator.
+
+errors:
+    ValueError   no training image, or images of several sizes
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Self
+
+import numpy as np
+import pandas as pd
+import torch
+
+from remint.core.arrays import scale
+from remint.core.randomness import counter_uniform, generator
+from remint.images.imageset import ImageSet
+from remint.training.feeding import feed, fits_memory
+
+
+@dataclass(frozen=True)
+class LabelledDataConfig:
+    """How images are fed.
+
+    batch: images a round, over all processes (as many again are drawn for the generator's step);
+    flip: mirror half of them; balanced: every class equally often, however many images it has;
+    workers, memory_share: as for the restorer.
+    """
+
+    batch: int
+    flip: bool
+    balanced: bool
+    workers: int
+    memory_share: float
+
+    def __post_init__(self) -> None:
+        if self.batch < 2 or self.workers < 0 or not 0 <= self.memory_share <= 1:
+            raise ValueError(
+                f"data: found batch {self.batch}, workers {self.workers}, memory_share "
+                f"{self.memory_share}; needed 2 or more, 0 or more, 0 to 1"
+            )
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """One round: counters [N] name its draws; reals float32 N,C,S,S in [-1, 1] for either side."""
+
+    images: int
+    counters: torch.Tensor
+    real: torch.Tensor
+    labels: torch.Tensor
+    generator_real: torch.Tensor
+    generator_labels: torch.Tensor
+
+    def chunks(self, parts: int) -> list[Self]:
+        """Split into equal parts (fewer where there are fewer images)."""
+        names = ("counters", "real", "labels", "generator_real", "generator_labels")
+        split = zip(*(getattr(self, name).chunk(parts) for name in names), strict=True)
+        return [replace(self, **dict(zip(names, part, strict=True))) for part in split]
+
+    def to(self, device: torch.device) -> Self:
+        """Move all but the counters to the device, images channels-last."""
+        last = torch.channels_last
+        return replace(
+            self,
+            real=self.real.to(device, memory_format=last),
+            labels=self.labels.to(device),
+            generator_real=self.generator_real.to(device, memory_format=last),
+            generator_labels=self.generator_labels.to(device),
+        )
+
+
+class LabelledSource:
+    """The training images of one run; both sides of the game draw their own order of them."""
+
+    def __init__(self, clean: ImageSet, config: LabelledDataConfig, seed: int) -> None:
+        self.clean, self.config, self.seed = clean, config, seed
+        frame = clean.frame("train")
+        sizes = sorted(set(zip(frame["height"], frame["width"], strict=True)))
+        if frame.empty or len(sizes) > 1 or sizes[0][0] != sizes[0][1]:
+            raise ValueError(
+                f"{clean.path}: found training images of {len(sizes)} sizes {sizes[:3]}, needed "
+                "square ones of one size; set ingest.fit to resize, crop, pad or tiles"
+            )
+        self.size = int(sizes[0][0])
+        self.channels = int(clean.metadata["channels"])
+        self.class_names = clean.class_names
+        self.labels = class_numbers(frame["label"], len(self.class_names), str(clean.path))
+        self.positions = frame["position"].to_numpy()
+        self.members = [np.flatnonzero(self.labels == c) for c in np.unique(self.labels)]
+        bytes_needed = len(frame) * self.size**2 * self.channels
+        fits = fits_memory(bytes_needed, config.memory_share)
+        self.stack = np.stack([i for _, i in clean.images("train")]) if fits else None
+
+    def __len__(self) -> int:
+        """Return the number of training images."""
+        return len(self.positions)
+
+    def pixels(self, members: np.ndarray) -> np.ndarray:
+        """Return uint8 [N, S, S, C] of training images by number."""
+        if self.stack is not None:
+            return self.stack[members]
+        return np.stack([self.clean.at(int(self.positions[m]))[1] for m in members])
+
+    @lru_cache(maxsize=64)  # noqa: B019 - one source lives as long as its run
+    def _shuffled(self, side: str, total: int, epoch: int, group: int) -> np.ndarray:
+        return generator(self.seed, f"order-{side}", str(group), epoch).permutation(total)
+
+    def _member(self, side: str, k: int) -> int:
+        if not self.config.balanced:
+            total = len(self)
+            return int(self._shuffled(side, total, k // total, -1)[k % total])
+        classes = len(self.members)
+        turn = k // classes
+        group = int(self._shuffled(side, classes, turn, -2)[k % classes])
+        own = self.members[group]
+        return int(own[self._shuffled(side, len(own), turn // len(own), group)[turn % len(own)]])
+
+    def _drawn(self, side: str, counters: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        members = np.array([self._member(side, int(k)) for k in counters])
+        pixels = self.pixels(members)
+        if self.config.flip:
+            mirror = counter_uniform(self.seed, f"flip-{side}", counters, 1)[:, 0] < 0.5
+            pixels = np.where(mirror[:, None, None, None], pixels[:, :, ::-1], pixels)
+        tensor = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 1)))
+        return scale(tensor), torch.from_numpy(self.labels[members])
+
+    def __getitem__(self, counters: np.ndarray) -> tuple[torch.Tensor, ...]:
+        """Return counters, then reals and labels for the discriminator's and generator's steps."""
+        sides = self._drawn("discriminator", counters), self._drawn("generator", counters)
+        return torch.from_numpy(counters), *sides[0], *sides[1]
+
+
+def class_numbers(column: pd.Series, classes: int, path: str) -> np.ndarray:
+    """Return int64 [N]: the labels, or zeros for a set without classes.
+
+    Raises ValueError where some images have a label and others do not.
+    """
+    if classes == 0:
+        return np.zeros(len(column), np.int64)
+    missing = int(column.isna().sum())
+    if missing:
+        raise ValueError(
+            f"{path}: {missing} images have no label and others do; label them all, or "
+            "ingest the set without labels"
+        )
+    return column.to_numpy(np.int64)
+
+
+def labelled_batches(source: LabelledSource, first: int) -> Iterator[LabelledBatch]:
+    """Yield rounds from image `first` on, the same whatever the number of workers."""
+    config = source.config
+    for tensors in feed(source, first, config.batch, config.workers):
+        yield LabelledBatch(config.batch, *tensors)

@@ -1,0 +1,145 @@
+"""A trained generator on disk and in memory.
+
+errors:
+    ValueError   the folder holds no generator, is damaged, or was made by a newer Remint
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from remint.core.arrays import to_tensor, to_uint8
+from remint.core.device import pick_device
+from remint.core.randomness import generator
+from remint.generator.networks.catalogue import GeneratorConfig, build_generator, build_judge
+
+CARD = "generator.json"
+WEIGHTS, JUDGE_WEIGHTS = "generator.safetensors", "discriminator.safetensors"
+FORMAT = 1
+BATCH = 64
+
+
+class Minter:
+    """Labels and seeds in, images out; image k depends on (label k, seed k) alone."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        judge: nn.Module | None,
+        card: Mapping[str, Any],
+        device: torch.device,
+    ) -> None:
+        self.network = network.to(device).eval().requires_grad_(False)
+        self.discriminator = judge.to(device).eval().requires_grad_(False) if judge else None
+        self.card, self.device = dict(card), device
+        self.channels: int = card["channels"]
+        self.size: int = card["size"]
+        self.class_names: list[str] = list(card["class_names"])
+        self.classes: int = max(1, len(self.class_names))
+        self.latent: int = card["network"]["latent"]
+
+    @classmethod
+    def load(cls, folder: Path | str, *, device: str = "auto") -> "Minter":
+        """Load a model folder; ValueError says what is missing or damaged."""
+        folder = Path(folder)
+        card = read_card(folder)
+        config = GeneratorConfig(**card["network"])
+        shape = (card["channels"], card["size"], max(1, len(card["class_names"])))
+        network, judge = build_generator(config, *shape), build_judge(config, *shape)
+        _load_into(network, folder / WEIGHTS)
+        if judge is not None:
+            _load_into(judge, folder / JUDGE_WEIGHTS)
+        return cls(network, judge, card, pick_device(device))
+
+    def watching(self, judge: nn.Module | None) -> "Minter":
+        """Take a live discriminator along, as it is: training goes on with it."""
+        self.discriminator = judge
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """BLAKE2b-128 hex of the generator's weights."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def latents(self, seeds: np.ndarray) -> torch.Tensor:
+        """Return float32 [N, latent], row k from N(0, 1) by seeds[k] alone."""
+        drawn = [
+            generator(int(seed), "mint", "").standard_normal(self.latent, np.float32)
+            for seed in seeds
+        ]
+        return torch.from_numpy(np.stack(drawn)) if drawn else torch.zeros(0, self.latent)
+
+    def mint(self, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return uint8 [N, S, S, C] for int labels [N] and seeds [N].
+
+        Raises ValueError for a label that is no class of this model.
+        """
+        wrong = [int(label) for label in labels if not 0 <= label < self.classes]
+        if wrong:
+            raise ValueError(f"label: found {wrong[0]}, needed 0 to {self.classes - 1}")
+        return self.decode(self.latents(seeds), labels)
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor, labels: np.ndarray) -> np.ndarray:
+        """Return uint8 [N, S, S, C] for latents [N, latent] and labels [N]."""
+        classes = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+        parts = [
+            to_uint8(self.network(z.to(self.device), c.to(self.device)))
+            for z, c in zip(latents.split(BATCH), classes.split(BATCH), strict=True)
+        ]
+        empty = np.zeros((0, self.size, self.size, self.channels), np.uint8)
+        return np.concatenate([empty, *parts])
+
+    @torch.inference_mode()
+    def judge(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
+        """Return the discriminator's logits float32 [N] for uint8 [N, S, S, C]; None for a VAE."""
+        if self.discriminator is None:
+            return None
+        training = self.discriminator.training
+        self.discriminator.eval()  # a look must not move batch-norm's running means
+        scores = [np.zeros(0, np.float32)]
+        for start in range(0, len(images), BATCH):
+            part = to_tensor(images[start : start + BATCH]).to(self.device)
+            classes = torch.from_numpy(np.asarray(labels[start : start + BATCH], np.int64))
+            scores.append(self.discriminator(part, classes.to(self.device)).cpu().numpy())
+        self.discriminator.train(training)
+        return np.concatenate(scores)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return generator.json; ValueError where the folder is no generator of this format."""
+    try:
+        card = json.loads((folder / CARD).read_text())
+    except FileNotFoundError:
+        raise ValueError(
+            f"{folder}: found no {CARD}, needed a trained generator; train one, or name another"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{folder / CARD} is not readable JSON ({error}); train again") from error
+    if card.get("format") != FORMAT:
+        raise ValueError(
+            f"{folder / CARD}: found format {card.get('format')}, needed {FORMAT}; use the Remint "
+            "that wrote it"
+        )
+    return card
+
+
+def _load_into(network: nn.Module, path: Path) -> None:
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} can't be used as this model's weights ({error}); train again or fetch it anew"
+        ) from error

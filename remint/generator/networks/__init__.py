@@ -1,0 +1,1 @@
+"""Networks that mint, and the discriminators they are trained against."""

@@ -1,0 +1,61 @@
+"""Generators and their judges by name: configuration in, modules out."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import nn
+
+from remint.generator.networks.generators import (
+    ArticleGenerator,
+    ArticleJudge,
+    ConditionalVae,
+    ConvGenerator,
+    ConvJudge,
+)
+from remint.generator.networks.r3 import SIZES, R3Generator, R3Judge
+
+GENERATORS = {
+    "conv": ConvGenerator,
+    "article": ArticleGenerator,
+    "r3": R3Generator,
+    "vae": ConditionalVae,
+}
+JUDGES = {"conv": ConvJudge, "article": ArticleJudge, "r3": R3Judge}
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Which pair of networks (auto: see `chosen`), how wide each, and the length of the latent."""
+
+    name: Literal["auto", "conv", "article", "r3", "vae"]
+    width: int
+    judge_width: int
+    latent: int
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.judge_width) < 8 or self.latent < 1:
+            raise ValueError(
+                f"network: found width {self.width}, judge_width {self.judge_width}, latent "
+                f"{self.latent}; needed widths of 8 or more and a latent of 1 or more"
+            )
+
+
+def chosen(config: GeneratorConfig, size: int, on_gpu: bool) -> GeneratorConfig:
+    """Return the configuration with `auto` decided: r3 on a GPU at a size it has, else conv."""
+    if config.name != "auto":
+        return config
+    return replace(config, name="r3" if on_gpu and size in SIZES else "conv")
+
+
+def build_generator(config: GeneratorConfig, channels: int, size: int, classes: int) -> nn.Module:
+    """Return the generator for N,C,S,S images; ValueError for a size that it can't make."""
+    return GENERATORS[config.name](channels, size, classes, config.latent, config.width)
+
+
+def build_judge(
+    config: GeneratorConfig, channels: int, size: int, classes: int
+) -> nn.Module | None:
+    """Return the discriminator, None for the VAE, which has no game."""
+    if config.name == "vae":
+        return None
+    return JUDGES[config.name](channels, size, classes, config.judge_width)

@@ -1,0 +1,154 @@
+"""Looking at a generator while it trains: a score for each snapshot, and signs of trouble."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from remint.classifier.train import ClassifierConfig
+from remint.generator.data import LabelledSource, class_numbers
+from remint.generator.generator import Minter
+from remint.generator.probe import Probe, spread
+from remint.images.imageset import ImageSet
+from remint.metrics.kernel import squared_mmd
+from remint.metrics.nearest import nearest_rows, thumbnails
+from remint.networks import efflite
+
+SIDE = 64  # px at which features are taken: a ranking within a run needs no more, and is 12x faster
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class LookConfig:
+    """How snapshots are scored, and what counts as trouble.
+
+    every: images between looks; images: of a look, on either side; collapse_limit: diversity of
+    the minted over that of the real, below which the run has collapsed; copy_limit: median
+    distance to the nearest training image over that of held-out reals, below which it copies;
+    overfit_limit: mean sign of D on train minus on held-out reals, above which D has memorised;
+    probe: the classifier that a snapshot's images alone must teach; null: none. select: by what
+    the best snapshot is chosen: the lowest KID, or the smallest gap of the probe.
+    """
+
+    every: int
+    images: int
+    collapse_limit: float
+    copy_limit: float
+    overfit_limit: float
+    probe: ClassifierConfig | None
+    select: Literal["kid", "probe"]
+
+    def __post_init__(self) -> None:
+        if self.select == "probe" and self.probe is None:
+            raise ValueError("looks: found select probe and no probe, needed one; or select kid")
+        if self.every < 1 or self.images < 20:
+            raise ValueError(
+                f"looks: found every {self.every}, images {self.images}; needed 1 or more and 20 "
+                "or more"
+            )
+
+
+class Looks:
+    """Fixed latents, held-out reals and their features; the val split, or a share of train."""
+
+    def __init__(
+        self, source: LabelledSource, clean: ImageSet, config: LookConfig, device: torch.device
+    ) -> None:
+        self.config, self.source = config, source
+        held = clean.frame("val")
+        if len(held) < 20:
+            raise ValueError(
+                f"{clean.path}: found {len(held)} validation images, needed 20 or more to choose "
+                "between snapshots; raise ingest.shares.val"
+            )
+        chosen = held.iloc[spread(len(held), config.images)]
+        self.held = np.stack([clean.at(int(p))[1] for p in chosen["position"]])
+        self.labels = class_numbers(chosen["label"], len(clean.class_names), str(clean.path))
+        members = spread(len(source), 2000)
+        self.train, self.train_labels = source.pixels(members), source.labels[members]
+        self.small = thumbnails(self.train)
+        self.network = efflite.load(str(device))
+        self.features = self._features(self.held)
+        self.held_distance = float(np.median(nearest(self.held, self.small)))
+        self.held_diversity = diversity(self.held, self.labels)
+        asked = config.probe if len(clean.class_names) > 1 else None
+        self.probe = Probe(source, clean, asked) if asked else None
+
+    @torch.inference_mode()
+    def _features(self, images: np.ndarray) -> np.ndarray:
+        device = next(self.network.parameters()).device
+        parts = [np.zeros((0, efflite.DIMENSIONS), np.float32)]
+        for start in range(0, len(images), BATCH):
+            pixels = torch.from_numpy(images[start : start + BATCH]).permute(0, 3, 1, 2).to(device)
+            seen = efflite.preprocess(pixels.float() / 127.5 - 1, SIDE)
+            parts.append(self.network(seen).cpu().numpy())
+        return np.concatenate(parts)
+
+    def look(self, minter: Minter) -> dict[str, float]:
+        """Return all figures of one snapshot."""
+        fakes = minter.mint(self.labels, np.arange(len(self.labels)))
+        score = {"selection_kid": squared_mmd(self.features, self._features(fakes))}
+        taught = self.probe.look(minter) if self.probe else {}
+        return score | self._signs(minter, fakes) | taught
+
+    @property
+    def criterion(self) -> str:
+        """The figure whose lowest value is chosen; a set without labels has no probe."""
+        chosen = self.config.select == "probe" and self.probe is not None
+        return "probe_gap_points" if chosen else "selection_kid"
+
+    def signs(self, minter: Minter) -> dict[str, float]:
+        """Return the cheap figures by which `trouble` is told."""
+        return self._signs(minter, minter.mint(self.labels, np.arange(len(self.labels))))
+
+    def _signs(self, minter: Minter, fakes: np.ndarray) -> dict[str, float]:
+        distance = float(np.median(nearest(fakes, self.small)))
+        figures = {
+            "diversity_ratio": diversity(fakes, self.labels) / max(self.held_diversity, 1e-9),
+            "copy_ratio": distance / max(self.held_distance, 1e-9),
+        }
+        held = minter.judge(self.held, self.labels)
+        train = minter.judge(self.train, self.train_labels)
+        if held is not None and train is not None:
+            figures["overfit_gap"] = float(np.sign(train).mean() - np.sign(held).mean())
+        return figures
+
+    def trouble(self, figures: dict[str, float], most_diverse: float) -> str | None:
+        """Say in words which limit a snapshot breaks, or None.
+
+        most_diverse: highest diversity_ratio so far; a generator that only begins is no collapse.
+        """
+        limits = self.config
+        if figures["diversity_ratio"] < limits.collapse_limit <= most_diverse:
+            return (
+                f"the generator collapsed: its images differ {figures['diversity_ratio']:.2f} "
+                f"times as much as real ones, under the limit of {limits.collapse_limit}"
+            )
+        if figures["copy_ratio"] < limits.copy_limit:
+            return (
+                f"the generator copies: its images lie {figures['copy_ratio']:.2f} times as far "
+                f"from training images as held-out ones, under the limit of {limits.copy_limit}"
+            )
+        if figures.get("overfit_gap", 0.0) > limits.overfit_limit:
+            return (
+                f"the discriminator memorised: its sign on training images is "
+                f"{figures['overfit_gap']:.2f} above that on held-out ones, over the limit of "
+                f"{limits.overfit_limit}"
+            )
+        return None
+
+
+def nearest(images: np.ndarray, small: np.ndarray) -> np.ndarray:
+    """Return each image's distance to its nearest of `small` (thumbnails), in grey levels."""
+    return nearest_rows(thumbnails(images), small, 1).nearest
+
+
+def diversity(images: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean distance between images of one class, over the classes with two or more."""
+    found = []
+    for label in np.unique(labels):
+        small = thumbnails(images[labels == label])
+        if len(small) > 1:
+            found.append(float(torch.pdist(torch.from_numpy(small)).mean()))
+    return float(np.mean(found)) if found else 0.0

@@ -1,0 +1,186 @@
+"""Training a generator: one game, snapshots scored on the way, the best kept beside the last."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from remint.core.atomic import replaced_file
+from remint.core.device import DeviceName, Precision, pick_device
+from remint.generator.data import LabelledDataConfig, LabelledSource
+from remint.generator.generator import Minter
+from remint.generator.networks.catalogue import (
+    GeneratorConfig,
+    build_generator,
+    build_judge,
+    chosen,
+)
+from remint.generator.objective import Minting, MintLossConfig
+from remint.generator.selection import LookConfig, Looks
+from remint.images.imageset import ImageSet
+from remint.networks.weights import network_note, save_network
+from remint.restorer.networks.catalogue import count_parameters
+from remint.restorer.train import run_settings
+from remint.training.checkpoint import CheckpointStore
+from remint.training.distributed import rank, refuse_batch_norm
+from remint.training.loop import fit
+from remint.training.objective import LoopConfig
+from remint.training.players import OptimiserConfig, Player, Players
+from remint.training.progress import Progress
+from remint.training.schedule import Budget
+
+BEST = "best.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainGeneratorConfig:
+    """The train_generator section of params.yaml."""
+
+    seed: int
+    device: DeviceName
+    precision: Precision
+    threads: int | None
+    compile: bool
+    network: GeneratorConfig
+    data: LabelledDataConfig
+    loss: MintLossConfig
+    budget: Budget
+    optimiser: OptimiserConfig
+    looks: LookConfig
+    loop: LoopConfig
+
+
+@dataclass(frozen=True)
+class MintReport:
+    """Where training stands; figures: of the last look; fresh: they are new; best: so far."""
+
+    progress: Progress
+    minter: Minter
+    figures: dict[str, float]
+    fresh: bool = False
+    best: dict[str, float] = field(default_factory=dict)
+
+
+def train_generator(
+    config: TrainGeneratorConfig,
+    clean: ImageSet,
+    checkpoints: Path,
+    stop_reason: Callable[[], str | None] = lambda: None,
+) -> Iterator[MintReport]:
+    """Train, resuming from `checkpoints` where a run was cut off.
+
+    `best.safetensors` in that folder holds the chosen snapshot, and
+    `looks.json` all scores. Raises what `fit` raises, and ValueError where set and settings do not
+    fit together.
+    """
+    device = pick_device(config.device, config.threads)
+    config.loop.check_parts(config.data.batch)
+    source = LabelledSource(clean, config.data, config.seed)
+    network = chosen(config.network, source.size, device.type == "cuda")
+    config = replace(config, network=network)
+    players = build_players(config, source, device)
+    minter = current_minter(config, source, players, clean)
+    keeper = Keeper(checkpoints, Looks(source, clean, config.looks, device), minter)
+    question = Minting(
+        source,
+        config.loss,
+        latent=config.network.latent,
+        seed=config.seed,
+        device=device,
+        precision=config.precision,
+        trouble=keeper.trouble,
+    )
+    identity = {
+        "train_generator": run_settings(asdict(config)),
+        "data": {"clean": clean.fingerprint},
+    }
+    store = CheckpointStore(checkpoints / "game", identity, config.loop.keep)
+    for progress in fit(question, players, config.loop, config.budget, store, stop_reason):
+        if progress.losses:
+            progress.losses["augment_probability"] = question.probability
+        keeper.note(progress)
+        fresh = keeper.seen == progress.images
+        yield MintReport(progress, minter, keeper.figures, fresh, keeper.best)
+
+
+def build_players(
+    config: TrainGeneratorConfig, source: LabelledSource, device: torch.device
+) -> Players:
+    """Return both networks with their optimisers; weights follow from the seed alone."""
+    classes = max(1, len(source.class_names))
+    torch.manual_seed(config.seed)
+    network = build_generator(config.network, source.channels, source.size, classes)
+    judge = build_judge(config.network, source.channels, source.size, classes)
+    sides = [_placed(side, config.compile, device) for side in (network, judge) if side is not None]
+    generator, *rival = [Player(side, config.optimiser) for side in sides]
+    return Players(generator, rival[0] if rival else None)
+
+
+def _placed(network: torch.nn.Module, compiled: bool, device: torch.device) -> torch.nn.Module:
+    refuse_batch_norm(network, "this generator or discriminator")
+    network = network.train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compiled:
+        network.compile()
+    return network
+
+
+def current_minter(
+    config: TrainGeneratorConfig, source: LabelledSource, players: Players, clean: ImageSet
+) -> Minter:
+    """Return a view on the averaged generator: it always shows the players' state of the moment."""
+    card = {
+        "name": config.network.name,
+        "network": asdict(config.network),
+        "channels": source.channels,
+        "size": source.size,
+        "class_names": source.class_names,
+        "parameters": count_parameters(players.generator.network),
+        "data": {"clean": clean.fingerprint},
+    }
+    return Minter(players.average, None, card, players.device).watching(
+        players.discriminator.network if players.discriminator else None
+    )
+
+
+class Keeper:
+    """Scores snapshots at their interval and keeps the best one on disk, its score with it."""
+
+    def __init__(self, folder: Path, looks: Looks, minter: Minter) -> None:
+        self.folder, self.looks, self.minter = folder, looks, minter
+        self.figures: dict[str, float] = {}
+        self.seen = -1
+        path = folder / "looks.json"
+        self.scores: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+        self.best: dict[str, float] = json.loads(network_note(folder / BEST) or "{}")
+
+    def note(self, progress: Progress) -> None:
+        """Look if it is time, and keep the snapshot where it is the best so far.
+
+        What a killed or rolled back run saw of images to come is forgotten; the best is not.
+        """
+        self.scores = [score for score in self.scores if score["images"] <= progress.images]
+        earlier = [score for score in self.scores if score["images"] < progress.images]
+        every, last = self.looks.config.every, earlier[-1]["images"] if earlier else 0
+        due = progress.finished or progress.images // every > last // every
+        if not due or progress.note or progress.images == self.seen:
+            return
+        self.seen = progress.images
+        self.figures = self.looks.look(self.minter)
+        score = {"images": progress.images, **self.figures}
+        self.scores = [*earlier, score]
+        criterion = self.looks.criterion
+        better = not self.best or score[criterion] <= self.best[criterion]
+        self.best = score if better else self.best
+        if rank() == 0:
+            if better:
+                save_network(self.folder / BEST, self.minter.network, json.dumps(score))
+            with replaced_file(self.folder / "looks.json") as path:
+                path.write_text(json.dumps(self.scores, indent=1))
+
+    def trouble(self) -> str | None:
+        """Look before a checkpoint is kept as good, and say what is wrong."""
+        most = max((score["diversity_ratio"] for score in self.scores), default=0.0)
+        return self.looks.trouble(self.looks.signs(self.minter), most)

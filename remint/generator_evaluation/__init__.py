@@ -1,0 +1,1 @@
+"""A generator measured: distances, classes and pictures."""

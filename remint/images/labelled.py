@@ -1,0 +1,80 @@
+"""Labelled images in memory: read from a set, cut to fractions, freed of near-duplicates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from remint.core.randomness import philox_key
+from remint.images.imageset import ImageSet
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """images: uint8 [N, H, W, C]; labels: int64 [N], -1 where there is none; ids: N texts."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def take(self, places: np.ndarray) -> "Labelled":
+        """Return the images at `places`, in that order, a place as often as it is named."""
+        ids = tuple(self.ids[place] for place in places)
+        return Labelled(self.images[places], self.labels[places], ids)
+
+
+def read(source: ImageSet, split: str | None = None) -> Labelled:
+    """Read a set, or a split of it, into memory; ValueError where sizes differ or none is there."""
+    images, labels, ids = [], [], []
+    for row, image in source.images(split):
+        images.append(image)
+        labels.append(UNLABELLED if row["label"] is None else row["label"])
+        ids.append(row["id"])
+    what = str(source.path) if split is None else f"{split} of {source.path}"
+    if not images:
+        raise ValueError(f"{what} has no images; usefulness and copies need some.")
+    if len({image.shape for image in images}) > 1:
+        raise ValueError(f"{what} has images of several sizes; ingest them with a fixed fit.")
+    return Labelled(np.stack(images), np.array(labels, np.int64), tuple(ids))
+
+
+def joined(parts: Sequence[Labelled]) -> Labelled:
+    """Return all parts behind one another."""
+    ids = tuple(name for part in parts for name in part.ids)
+    images = np.concatenate([part.images for part in parts])
+    return Labelled(images, np.concatenate([part.labels for part in parts]), ids)
+
+
+def first_of_each_class(real: Labelled, per_class: int) -> Labelled:
+    """Return `per_class` images of each class, chosen by a hash of their ids, in their order.
+
+    A smaller fraction lies inside a larger one, and the choice is the same in every run.
+    ValueError where a class has fewer.
+    """
+    ranks = np.array([philox_key(0, "fraction", name) for name in real.ids], dtype=object)
+    order = np.argsort(ranks, kind="stable")
+    chosen: list[int] = []
+    for name in np.unique(real.labels):
+        places = order[real.labels[order] == name]
+        if len(places) < per_class:
+            raise ValueError(
+                f"class {name} has {len(places)} training images, a fraction asks for "
+                f"{per_class}; take a smaller one."
+            )
+        chosen += places[:per_class].tolist()
+    return real.take(np.array(sorted(chosen)))
+
+
+def check_alike(clean: ImageSet, synthetic: ImageSet) -> None:
+    """Raise ValueError where two sets differ in their classes."""
+    if clean.class_names != synthetic.class_names:
+        raise ValueError(
+            f"{synthetic.path} has the classes {synthetic.class_names}, {clean.path} has "
+            f"{clean.class_names}; export it from a generator trained on this set."
+        )

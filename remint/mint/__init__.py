@@ -1,1 +1,0 @@
-"""A trained generator: used, measured class by class, shown."""

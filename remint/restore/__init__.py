@@ -1,1 +1,0 @@
-"""A trained restorer: used, measured against classical methods, shown."""

@@ -1,0 +1,215 @@
+"""Training pairs by number: image k of a run is the same whoever asks for it, and when.
+
+errors:
+    ValueError   the sets do not belong together, hold no training pair, or need a patch size
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+
+from remint.core.arrays import scale
+from remint.core.randomness import counter_uniform, generator
+from remint.corruptions.pairs import draw_training
+from remint.images.imageset import ImageSet
+from remint.training.feeding import feed, fits_memory
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How pairs are fed.
+
+    batch: images a round, over all processes; patch: side of the crops (null: whole images, which
+    must then be of one size); augment: flips or all eight turns and flips; noise_sigma: Gaussian
+    noise (of 0..255) added to clean crops in float, neither clipped nor rounded, instead of the
+    corrupted set's pairs (null: the set's); workers: 0 reads in the training process;
+    memory_share: decoded images are kept in memory up to this share of what is free.
+    """
+
+    batch: int
+    patch: int | None
+    augment: Literal["none", "flip", "dihedral"]
+    noise_sigma: float | None
+    workers: int
+    memory_share: float
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.workers < 0 or (self.patch is not None and self.patch < 8):
+            raise ValueError(
+                f"data: found batch {self.batch}, workers {self.workers}, patch {self.patch}; "
+                "needed a batch of 1 or more, workers of 0 or more, a patch of 8 or more"
+            )
+        if not 0 <= self.memory_share <= 1:
+            raise ValueError(f"data.memory_share: found {self.memory_share}, needed 0 to 1")
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """One round: damaged and clean, float32 N,C,H,W in [-1, 1]; images counts all processes'."""
+
+    images: int
+    damaged: torch.Tensor
+    clean: torch.Tensor
+
+    def chunks(self, parts: int) -> list[Self]:
+        """Split into equal parts (fewer where there are fewer images)."""
+        pairs = zip(self.damaged.chunk(parts), self.clean.chunk(parts), strict=True)
+        return [replace(self, damaged=d, clean=c) for d, c in pairs]
+
+    def to(self, device: torch.device) -> "PairBatch":
+        """Move to the device, channels-last."""
+        last = torch.channels_last
+        damaged = self.damaged.to(device, memory_format=last, non_blocking=True)
+        clean = self.clean.to(device, memory_format=last, non_blocking=True)
+        return PairBatch(self.images, damaged, clean)
+
+
+class PairSource:
+    """The training pairs of one run, addressed by the count of images seen.
+
+    Member k is number k % N of a permutation drawn anew for every epoch k // N; its crop, flips,
+    noise and damage on the fly follow from (seed, k) alone.
+    """
+
+    def __init__(self, clean: ImageSet, corrupted: ImageSet, config: DataConfig, seed: int) -> None:
+        self.clean, self.corrupted, self.config, self.seed = clean, corrupted, config, seed
+        self.spec: dict[str, Any] = corrupted.metadata["training"]
+        self.draw_seed: int = corrupted.metadata["seed"]
+        if corrupted.metadata["clean_fingerprint"] != clean.fingerprint:
+            raise ValueError(
+                f"{corrupted.path} was made from other images than {clean.path} holds now; "
+                "run the corrupt stage again"
+            )
+        self.rows = _training_rows(clean, corrupted, self.on_the_fly)
+        self._check_sizes()
+        self.stacks = self._decode() if self._fits_memory() else None
+
+    @property
+    def on_the_fly(self) -> bool:
+        """Whether damage is drawn here, not read from the corrupted set."""
+        drawn = self.spec["draws"] == 0 and "damaged" not in self.clean.schema.names
+        return drawn or self.config.noise_sigma is not None
+
+    def __len__(self) -> int:
+        """Return the number of pairs in an epoch."""
+        return len(self.rows)
+
+    @property
+    def side(self) -> int:
+        """The smallest side of what training sees, in px."""
+        if self.config.patch is not None:
+            return self.config.patch
+        return int(min(min(row["height"], row["width"]) for row in self.rows))
+
+    def _check_sizes(self) -> None:
+        sizes = {(row["height"], row["width"]) for row in self.rows}
+        patch = self.config.patch
+        if patch is None and len(sizes) > 1:
+            raise ValueError(
+                f"data.patch: found null with {len(sizes)} different image sizes in training; "
+                "set a patch size, or a fit that makes images equal"
+            )
+        small = sum(min(size) < patch for size in sizes) if patch else 0
+        if small:
+            raise ValueError(
+                f"data.patch: found {patch} with training images as small as "
+                f"{min(map(min, sizes))} px; lower the patch, or set ingest to leave those out"
+            )
+
+    def _fits_memory(self) -> bool:
+        copies = 1 if self.on_the_fly else 2
+        need = sum(r["height"] * r["width"] * r["channels"] for r in self.rows) * copies
+        return fits_memory(need, self.config.memory_share)
+
+    def _decode(self) -> tuple[list[np.ndarray] | np.ndarray, list[np.ndarray] | np.ndarray]:
+        wanted = {row["clean_position"] for row in self.rows}
+        every = self.clean.images("train")
+        images = {row["position"]: image for row, image in every if row["position"] in wanted}
+        clean = [images[row["clean_position"]] for row in self.rows]
+        if self.on_the_fly:
+            return clean, clean
+        damaged = {r["position"]: i for r, i in self.corrupted.images("train")}
+        return _stacked([damaged[row["position"]] for row in self.rows]), _stacked(clean)
+
+    @lru_cache(maxsize=2)  # noqa: B019 - one source lives as long as its run
+    def _order(self, epoch: int) -> np.ndarray:
+        return generator(self.seed, "order", "train", epoch).permutation(len(self))
+
+    def __getitem__(self, counters: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (damaged, clean), float32 [len(counters)],C,H,W in [-1, 1]."""
+        total = len(self)
+        members = [self._order(int(k) // total)[int(k) % total] for k in counters]
+        whole = self.config.patch is None and self.config.augment == "none"
+        if whole and self.stacks and isinstance(self.stacks[0], np.ndarray):
+            damaged, clean = (np.asarray(stack)[members] for stack in self.stacks)
+        else:
+            draws = counter_uniform(self.seed, "crops", counters, 5)
+            numbered = zip(counters, members, draws, strict=True)
+            pairs = [self._pair(int(k), member, drawn) for k, member, drawn in numbered]
+            damaged, clean = (np.stack(side) for side in zip(*pairs, strict=True))
+        return _to_float(damaged), _to_float(clean)
+
+    def _pair(self, k: int, member: int, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        damaged, clean = self._load(member, k // len(self))
+        damaged, clean = (self._crop(image, draws) for image in (damaged, clean))
+        if self.config.noise_sigma is not None:
+            noise = generator(self.seed, "noise", str(k)).standard_normal(clean.shape, np.float32)
+            damaged = clean + np.float32(self.config.noise_sigma) * noise
+        return damaged, clean
+
+    def _load(self, member: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        row = self.rows[member]
+        if self.stacks:
+            damaged, clean = self.stacks[0][member], self.stacks[1][member]
+        else:
+            clean = self.clean.at(row["clean_position"])[1]
+            damaged = clean if self.on_the_fly else self.corrupted.at(row["position"])[1]
+        if self.on_the_fly and self.config.noise_sigma is None:
+            damaged = draw_training(clean, row["id"], self.spec, self.draw_seed, epoch).image
+        return damaged, clean
+
+    def _crop(self, image: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        patch = self.config.patch
+        if patch is not None:
+            top = int(draws[0] * (image.shape[0] - patch + 1))
+            left = int(draws[1] * (image.shape[1] - patch + 1))
+            image = image[top : top + patch, left : left + patch]
+        if self.config.augment != "none" and draws[2] < 0.5:
+            image = image[:, ::-1]
+        if self.config.augment == "dihedral":
+            image = image[::-1] if draws[3] < 0.5 else image
+            square = image.shape[0] == image.shape[1]
+            image = image.swapaxes(0, 1) if draws[4] < 0.5 and square else image
+        return image
+
+
+def _training_rows(clean: ImageSet, corrupted: ImageSet, fly: bool) -> list[dict[str, Any]]:
+    kept = clean.frame("train").rename(columns={"position": "clean_position"})
+    if not fly:
+        where = kept[["id", "clean_position"]].rename(columns={"id": "clean_id"})
+        kept = corrupted.frame("train").merge(where, on="clean_id", validate="many_to_one")
+    if kept.empty:
+        raise ValueError(f"{clean.path}: found no training image, needed at least one")
+    names = ("id", "position", "clean_position", "height", "width", "channels")
+    found: Any = kept[[name for name in names if name in kept]].to_dict("records")
+    return found
+
+
+def _stacked(images: list[np.ndarray]) -> list[np.ndarray] | np.ndarray:
+    return np.stack(images) if len({image.shape for image in images}) == 1 else images
+
+
+def _to_float(images: np.ndarray) -> torch.Tensor:
+    """uint8, or float32 on the same 0..255 scale, N,H,W,C to float32 N,C,H,W in [-1, 1]."""
+    return scale(torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, -3))))
+
+
+def batches(source: PairSource, first: int) -> Iterator[PairBatch]:
+    """Yield rounds from image `first` on, the same whatever the number of workers."""
+    config = source.config
+    for damaged, clean in feed(source, first, config.batch, config.workers):
+        yield PairBatch(config.batch, damaged, clean)

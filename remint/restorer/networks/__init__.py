@@ -1,0 +1,1 @@
+"""Networks that restore, and the discriminators they are trained against."""

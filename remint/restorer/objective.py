@@ -1,0 +1,155 @@
+"""Restoration as a game: G(damaged) against clean; loss = pixel + perceptual + adversarial."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from remint.core.device import Precision, autocast
+from remint.restorer.data import PairBatch, PairSource, batches
+from remint.restorer.networks.padding import run_padded
+from remint.restorer.perceptual import PerceptualName, build_perceptual, feature_matching_loss
+from remint.training.losses import GAMES, GameName, accuracy, gradient_penalty
+from remint.training.objective import Losses
+from remint.training.players import Players
+
+PixelLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class RestorationLossConfig:
+    """The generator's loss and the game (two stages as in Real-ESRGAN, arXiv 2107.10833, 4.1).
+
+    adversarial_weight 0 leaves a plain regressor. gamma / 2 weighs R1 and R2, which are taken
+    every penalty_every rounds and multiplied by it (lazy, arXiv 1912.04958, section 3.1).
+    """
+
+    pixel: Literal["l1", "charbonnier", "l2"]
+    pixel_weight: float
+    perceptual: PerceptualName
+    perceptual_weight: float
+    adversarial_weight: float
+    game: GameName
+    gamma: float
+    penalty_every: int
+
+    def __post_init__(self) -> None:
+        weights = (self.pixel_weight, self.perceptual_weight, self.adversarial_weight, self.gamma)
+        if min(weights) < 0 or self.penalty_every < 1:
+            raise ValueError(
+                "loss: found a negative weight or a penalty_every below 1, needed 0 or more and "
+                "1 or more"
+            )
+        if self.perceptual == "features" and self.perceptual_weight and not self.adversarial_weight:
+            raise ValueError(
+                "loss.perceptual: features come from the discriminator and adversarial_weight is "
+                "0; set perceptual_weight to 0, or choose efflite"
+            )
+
+
+def charbonnier_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """mean sqrt((output - target)^2 + eps^2), eps = 0.001 (Charbonnier 1994; arXiv 1710.01992)."""
+    return torch.sqrt((output - target).square() + 1e-6).mean()
+
+
+PIXEL_LOSSES: dict[str, PixelLoss] = {
+    "l1": F.l1_loss,
+    "charbonnier": charbonnier_loss,
+    "l2": F.mse_loss,
+}
+
+
+class Restoration:
+    """The question put to the loop by the restorer.
+
+    conditional: the discriminator sees the damaged image beside the other.
+    """
+
+    def __init__(
+        self,
+        source: PairSource,
+        config: RestorationLossConfig,
+        *,
+        conditional: bool,
+        multiple: int,
+        device: torch.device,
+        precision: Precision,
+    ) -> None:
+        self.source, self.config, self.conditional = source, config, conditional
+        self.multiple, self.device, self.precision = multiple, device, precision
+        self.game = GAMES[config.game]
+        self.perceptual = build_perceptual(config.perceptual) if config.perceptual_weight else None
+        if self.perceptual:
+            self.perceptual.to(device)
+
+    def batches(self, first: int) -> Iterator[PairBatch]:
+        """Yield this process's batches on the device, from image `first` on."""
+        self.round = first // self.source.config.batch
+        for batch in batches(self.source, first):
+            yield batch.to(self.device)
+            self.round += 1
+
+    def trouble(self, players: Players) -> str | None:
+        """Nothing beyond what is watched every round."""
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """Nothing to remember: every draw follows from the count of images."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back nothing."""
+
+    def restore(self, network: nn.Module, damaged: torch.Tensor) -> torch.Tensor:
+        """Return network(damaged), float32, any H and W."""
+        with autocast(self.device, self.precision):
+            return run_padded(network, damaged, self.multiple).float()
+
+    def _judge(self, players: Players, image: torch.Tensor, damaged: torch.Tensor) -> list:
+        assert players.discriminator
+        seen = torch.cat([image, damaged], dim=1) if self.conditional else image
+        return [feature.float() for feature in players.discriminator.network(seen)]
+
+    def discriminator_losses(self, players: Players, chunk: PairBatch, share: float) -> Losses:
+        """Return the game's loss and, on every penalty round, gamma / 2 (R1 + R2)."""
+        with torch.no_grad():
+            output = self.restore(players.generator.network, chunk.damaged)
+        due = self.config.gamma > 0 and self.round % self.config.penalty_every == 0
+        clean, output = chunk.clean.requires_grad_(due), output.requires_grad_(due)
+        with autocast(self.device, "fp32" if due else self.precision):  # penalties in fp32
+            real = self._judge(players, clean, chunk.damaged)[-1]
+            fake = self._judge(players, output, chunk.damaged)[-1]
+        losses: Losses = {"total": self.game.discriminator_loss(real, fake)}
+        right = accuracy(real.detach(), fake.detach(), self.config.game)
+        losses["discriminator_accuracy"] = torch.tensor(right, device=self.device)
+        if due:
+            penalty = gradient_penalty(real, clean) + gradient_penalty(fake, output)
+            weight = 0.5 * self.config.gamma * self.config.penalty_every
+            losses["total"] = losses["total"] + weight * penalty
+        return losses
+
+    def generator_losses(self, players: Players, chunk: PairBatch, share: float) -> Losses:
+        """Return pixel_weight * pixel + perceptual_weight * perceptual + weight * adversarial."""
+        config, clean = self.config, chunk.clean.detach()
+        output = self.restore(players.generator.network, chunk.damaged)
+        fidelity = PIXEL_LOSSES[config.pixel](output, clean)
+        losses: Losses = {"total": config.pixel_weight * fidelity, "fidelity_loss": fidelity}
+        losses["colour_drift"] = 0.5 * (output - clean).detach().mean()
+        if players.discriminator:
+            with autocast(self.device, self.precision):
+                fake = self._judge(players, output, chunk.damaged)
+                real = self._judge(players, clean, chunk.damaged)
+            losses["adversarial_loss"] = self.game.generator_loss(real[-1], fake[-1])
+            term = config.adversarial_weight * losses["adversarial_loss"]
+            losses["total"] = losses["total"] + term
+        if config.perceptual_weight:
+            losses["perceptual_loss"] = (
+                self.perceptual(output, clean)
+                if self.perceptual
+                else feature_matching_loss(real, fake)
+            )
+            losses["total"] = losses["total"] + config.perceptual_weight * losses["perceptual_loss"]
+        return losses

@@ -1,0 +1,132 @@
+"""A trained restorer on disk and in memory.
+
+errors:
+    ValueError   the folder holds no restorer, is damaged, or was made by a newer Remint
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from remint.core.atomic import replaced_file
+from remint.core.device import pick_device
+from remint.networks.weights import save_network
+from remint.restorer.networks.catalogue import NetworkConfig, build_network
+from remint.restorer.networks.padding import run_padded
+
+CARD = "restorer.json"
+FORMAT = 1
+FIDELITY, ADVERSARIAL = "fidelity", "adversarial"
+
+
+def save_weights(folder: Path, stage: str, network: nn.Module) -> None:
+    """Write the network's tensors as STAGE.safetensors, whole or not at all."""
+    save_network(Path(folder) / f"{stage}.safetensors", network)
+
+
+def save_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Write restorer.json, which makes the folder a model: write it last."""
+    text = json.dumps({"format": FORMAT, **card}, indent=2, sort_keys=True) + "\n"
+    with replaced_file(Path(folder) / CARD) as path:
+        path.write_text(text)
+
+
+def interpolate(
+    fidelity: Mapping[str, torch.Tensor], adversarial: Mapping[str, torch.Tensor], share: float
+) -> dict[str, torch.Tensor]:
+    """Blend weights, share 0 (fidelity) to 1 (adversarial) (ESRGAN, arXiv 1809.00219, 3.4)."""
+    return {
+        name: old.lerp(adversarial[name], share) if old.is_floating_point() else adversarial[name]
+        for name, old in fidelity.items()
+    }
+
+
+class Restorer:
+    """A network that mends images: float32 N,C,H,W in [-1, 1] to the same, not clipped."""
+
+    def __init__(self, network: nn.Module, card: Mapping[str, Any], device: torch.device) -> None:
+        self.network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.network.requires_grad_(False)
+        self.card = dict(card)
+        self.device = device
+        self.channels: int = card["channels"]
+        self.multiple: int = network.multiple  # type: ignore[assignment]
+
+    @classmethod
+    def load(
+        cls, folder: Path | str, *, interpolation: float | None = None, device: str = "auto"
+    ) -> "Restorer":
+        """Load a model folder.
+
+        interpolation: 0 the fidelity weights, 1 the adversarial ones, between a blend; None is
+        the model's own default. Raises ValueError where that can't be done.
+        """
+        folder = Path(folder)
+        card = read_card(folder)
+        try:
+            share = card["default_interpolation"] if interpolation is None else interpolation
+            network = build_network(_network_config(card), card["channels"])
+            network.load_state_dict(_weights(folder, float(share)))
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{folder}: its weights do not fit the network of {CARD} ({error!r}); the folder "
+                "is damaged, train it again or fetch it anew"
+            ) from error
+        return cls(network, card, pick_device(device))
+
+    @torch.inference_mode()
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Mend float N,C,H,W in [-1, 1] of any H and W; C must be `channels`."""
+        moved = batch.to(self.device, memory_format=torch.channels_last)
+        return run_padded(self.network, moved, self.multiple).to(batch.device)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return restorer.json; ValueError where the folder is no restorer of this format."""
+    try:
+        card = json.loads((folder / CARD).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(
+            f"{folder}: found no {CARD}, needed a trained restorer; train one, or name another"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{folder / CARD} is not readable JSON ({error}); train again") from error
+    found = card.get("format") if isinstance(card, dict) else None
+    if found != FORMAT:
+        raise ValueError(
+            f"{folder / CARD}: found format {found}, needed {FORMAT}; use the Remint that wrote it"
+        )
+    return card
+
+
+def _network_config(card: Mapping[str, Any]) -> NetworkConfig:
+    values = dict(card["network"])
+    return NetworkConfig(**{**values, "encoder": tuple(values["encoder"])})
+
+
+def _weights(folder: Path, share: float) -> dict[str, torch.Tensor]:
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"interpolation: found {share}, needed 0 (fidelity) to 1 (adversarial)")
+    if share > 0 and not (folder / f"{ADVERSARIAL}.safetensors").exists():
+        raise ValueError(
+            f"{folder}: it has no adversarial weights and interpolation is {share}; use 0"
+        )
+    if share in (0.0, 1.0):
+        return _read_weights(folder, ADVERSARIAL if share else FIDELITY)
+    return interpolate(_read_weights(folder, FIDELITY), _read_weights(folder, ADVERSARIAL), share)
+
+
+def _read_weights(folder: Path, stage: str) -> dict[str, torch.Tensor]:
+    path = folder / f"{stage}.safetensors"
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"{path} can't be read as safetensors ({error}); train again or fetch it anew"
+        ) from error

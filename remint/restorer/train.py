@@ -1,0 +1,201 @@
+"""Training a restorer in two stages: fidelity, then adversarial from its average."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from remint.core.device import DeviceName, Precision, pick_device
+from remint.images.imageset import ImageSet
+from remint.restorer.data import DataConfig, PairSource
+from remint.restorer.networks.catalogue import (
+    DiscriminatorConfig,
+    NetworkConfig,
+    build_discriminator,
+    build_network,
+    count_parameters,
+)
+from remint.restorer.objective import Restoration, RestorationLossConfig
+from remint.restorer.restorer import ADVERSARIAL, FIDELITY, Restorer
+from remint.training.checkpoint import CheckpointStore
+from remint.training.distributed import refuse_batch_norm
+from remint.training.loop import fit
+from remint.training.objective import LoopConfig
+from remint.training.players import OptimiserConfig, Player, Players
+from remint.training.progress import Progress
+from remint.training.schedule import Budget
+
+# What may change between a run and its continuation: nothing of it touches the weights
+LOOKED_AT_ONLY = ("validation_images", "default_interpolation")
+OPERATIONAL = ("workers", "memory_share", "log_every", "sample_every", "checkpoint_every", "keep")
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage: its budget and the optimiser of both sides."""
+
+    budget: Budget
+    optimiser: OptimiserConfig
+
+
+@dataclass(frozen=True)
+class TrainRestorerConfig:
+    """The train_restorer section of params.yaml.
+
+    fidelity: pixel loss alone; adversarial: the whole of `loss`, from the fidelity average (null:
+    no such stage); default_interpolation: 0 the fidelity weights, 1 the adversarial ones, used
+    unless somebody asks otherwise; validation_images: val pairs looked at during training.
+    threads: of the CPU (null: torch's choice): one number gives one result on every machine.
+    """
+
+    seed: int
+    device: DeviceName
+    precision: Precision
+    threads: int | None
+    compile: bool
+    network: NetworkConfig
+    discriminator: DiscriminatorConfig
+    data: DataConfig
+    loss: RestorationLossConfig
+    fidelity: StageConfig
+    adversarial: StageConfig | None
+    loop: LoopConfig
+    default_interpolation: float
+    validation_images: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.default_interpolation <= 1:
+            raise ValueError(
+                f"default_interpolation: found {self.default_interpolation}, needed 0 to 1"
+            )
+        if self.default_interpolation and self.adversarial is None:
+            raise ValueError(
+                "default_interpolation: there is no adversarial stage to blend with; set it to 0"
+            )
+        if self.validation_images < 0:
+            raise ValueError(f"validation_images: found {self.validation_images}, needed 0 or more")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the caller is told: which stage, where it stands, and its averaged network."""
+
+    stage: str
+    progress: Progress
+    restorer: Restorer
+
+
+def train_restorer(
+    config: TrainRestorerConfig,
+    clean: ImageSet,
+    corrupted: ImageSet,
+    checkpoints: Path,
+    stop_reason: Callable[[], str | None] = lambda: None,
+) -> Iterator[Report]:
+    """Train both stages, resuming from `checkpoints` where a run was cut off.
+
+    Yields a Report at every log interval; the last one of a stage has progress.finished. Raises
+    what `fit` raises, and ValueError where sets and settings do not fit together.
+    """
+    device = pick_device(config.device, config.threads)
+    config.loop.check_parts(config.data.batch)
+    source = PairSource(clean, corrupted, config.data, config.seed)
+    channels = int(clean.metadata["channels"])
+    identity = run_identity(config, clean, corrupted)
+    network = _fresh_network(config, channels)
+    card = model_card(config, channels, clean, corrupted, count_parameters(network))
+    for stage, stage_config in ((FIDELITY, config.fidelity), (ADVERSARIAL, config.adversarial)):
+        if stage_config is None:
+            continue
+        players = _players(config, stage_config, stage, network.to(device), channels, source.side)
+        question = Restoration(
+            source,
+            config.loss if stage == ADVERSARIAL else fidelity_only(config.loss),
+            conditional=config.discriminator.conditional,
+            multiple=network.multiple,  # type: ignore[arg-type]
+            device=device,
+            precision=config.precision,
+        )
+        store = CheckpointStore(checkpoints / stage, identity, config.loop.keep)
+        restorer = Restorer(players.average, card, device)
+        budget = stage_config.budget
+        for progress in fit(question, players, config.loop, budget, store, stop_reason):
+            yield Report(stage, progress, restorer)
+        network.load_state_dict(players.average.state_dict())
+
+
+def run_identity(
+    config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet
+) -> dict[str, Any]:
+    """Return what must be equal for a checkpoint to be continued: settings and data."""
+    return {
+        "train_restorer": run_settings(asdict(config)),
+        "data": {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint},
+    }
+
+
+def run_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a training section without what may change between a run and its continuation."""
+    kept = {k: v for k, v in settings.items() if k not in LOOKED_AT_ONLY}
+    for section in ("data", "loop"):
+        kept[section] = {k: v for k, v in settings[section].items() if k not in OPERATIONAL}
+    return kept
+
+
+def model_card(
+    config: TrainRestorerConfig,
+    channels: int,
+    clean: ImageSet,
+    corrupted: ImageSet,
+    parameters: int,
+) -> dict[str, Any]:
+    """Return what restorer.json says of a model."""
+    return {
+        "network": asdict(config.network),
+        "channels": channels,
+        "default_interpolation": config.default_interpolation,
+        "parameters": parameters,
+        "data": {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint},
+    }
+
+
+def fidelity_only(loss: RestorationLossConfig) -> RestorationLossConfig:
+    """Return the loss of the first stage: the pixel term alone."""
+    kept = {"perceptual_weight": 0.0, "adversarial_weight": 0.0, "gamma": 0.0}
+    return RestorationLossConfig(**{**asdict(loss), **kept})
+
+
+def _fresh_network(config: TrainRestorerConfig, channels: int) -> torch.nn.Module:
+    torch.manual_seed(config.seed)  # draws initial weights alone
+    network = build_network(config.network, channels).to(memory_format=torch.channels_last)
+    refuse_batch_norm(network, f"network {config.network.name}")
+    if config.compile:
+        network.compile()
+    return network
+
+
+def _players(
+    config: TrainRestorerConfig,
+    stage_config: StageConfig,
+    stage: str,
+    network: torch.nn.Module,
+    channels: int,
+    side: int,
+) -> Players:
+    generator = Player(network.train(), stage_config.optimiser)
+    if stage == FIDELITY or config.loss.adversarial_weight == 0:
+        return Players(generator, None)
+    torch.manual_seed(config.seed + 1)
+    rival = build_discriminator(config.discriminator, channels)
+    if side < rival.smallest:  # type: ignore[operator]
+        raise ValueError(
+            f"discriminator: {config.discriminator.name} needs images of {rival.smallest} px or "
+            f"more and training shows {side} px; choose another discriminator, or larger images"
+        )
+    refuse_batch_norm(rival, f"discriminator {config.discriminator.name}")
+    rival = rival.to(pick_device(config.device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.compile:
+        rival.compile()
+    return Players(generator, Player(rival.train(), stage_config.optimiser))

@@ -1,0 +1,73 @@
+"""A fixed look at held-out pairs during training: one figure and one picture."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from remint.core.arrays import to_tensor, to_uint8
+from remint.core.randomness import generator
+from remint.images.imageset import ImageSet
+from remint.restorer.restorer import Restorer
+
+SIDE = 128  # px; larger images are looked at through their centre
+SHOWN = 8
+
+
+class Validation:
+    """Up to `count` val pairs, spread evenly over the set; empty where the set has no val split.
+
+    noise_sigma: as in DataConfig; then clean val images are damaged here.
+    """
+
+    def __init__(
+        self, clean: ImageSet, corrupted: ImageSet, count: int, noise_sigma: float | None, seed: int
+    ) -> None:
+        rows = (clean if noise_sigma is not None else corrupted).frame("val")
+        chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))
+        self.pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+        where = clean.frame("val").set_index("id")["position"]
+        for row in rows.iloc[chosen].to_dict("records"):
+            target = clean.at(int(where[row.get("clean_id", row["id"])]))[1]
+            damaged = target if noise_sigma is not None else corrupted.at(row["position"])[1]
+            pair = to_tensor(_centre(damaged)), to_tensor(_centre(target))
+            if noise_sigma is not None:
+                noise = generator(seed, "validation", row["id"]).standard_normal(pair[0].shape)
+                pair = (pair[0] + torch.from_numpy(noise).float() * noise_sigma / 127.5, pair[1])
+            self.pairs.append(pair)
+
+    def psnr(self, restorer: Restorer) -> dict[str, float]:
+        """Return the mean of per-image PSNR in dB of restored and of damaged images."""
+        if not self.pairs:
+            return {}
+        restored = [(restorer(damaged[None])[0], target) for damaged, target in self.pairs]
+        return {
+            "val_psnr": _mean_psnr(restored),
+            "val_psnr_input": _mean_psnr(self.pairs),
+        }
+
+    def grid(self, restorer: Restorer) -> np.ndarray | None:
+        """Return uint8 HWC: a row a pair, damaged, restored, target; None without pairs."""
+        if not self.pairs:
+            return None
+        size = [max(d.shape[axis] for d, _ in self.pairs[:SHOWN]) for axis in (1, 2)]
+        rows = []
+        for damaged, target in self.pairs[:SHOWN]:
+            row = (damaged, restorer(damaged[None])[0], target)
+            rows.append(torch.cat([_padded(image, size) for image in row], dim=2))
+        return to_uint8(torch.cat(rows, dim=1))
+
+
+def _centre(image: np.ndarray) -> np.ndarray:
+    top, left = (max(0, (length - SIDE) // 2) for length in image.shape[:2])
+    return image[top : top + SIDE, left : left + SIDE]
+
+
+def _padded(image: torch.Tensor, size: list[int]) -> torch.Tensor:
+    missing = (0, size[1] - image.shape[2] + 2, 0, size[0] - image.shape[1] + 2)
+    return F.pad(image, missing, value=1.0)
+
+
+def _mean_psnr(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    errors = [(image.clamp(-1, 1) - target).square().mean() for image, target in pairs]
+    # peak to peak of [-1, 1] is 2; capped at 100 dB
+    return float((10 * torch.log10(4 / torch.stack(errors).clamp(min=4e-10))).mean())

@@ -1,0 +1,1 @@
+"""A restorer measured: slices, classical rows, galleries, distances and the published protocol."""

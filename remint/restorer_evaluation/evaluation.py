@@ -1,0 +1,184 @@
+"""Evaluation of a restorer over the pairs of a corrupted set, as a stream: memory stays flat."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from remint.images.imageset import ImageSet, Record
+from remint.metrics.pixels import PairDistance
+from remint.restorer.tiling import Network, check_tiles, restore_batch, restore_image
+from remint.restorer_evaluation.classical import Damage, TunedMethod, method_for, tune
+from remint.restorer_evaluation.scoring import Answer, Figures, figures_of
+
+Row = dict[str, Any]
+Slice = tuple[str, int]
+RESTORED_FIELDS = (
+    pa.field("clean_id", pa.string()),
+    pa.field("kind", pa.string()),
+    pa.field("severity", pa.int32()),
+    pa.field("psnr", pa.float64()),
+)
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """images: a side for the pooled distances; images_per_slice: for each slice, 0 for none.
+
+    cache: folder of features of data that do not change (clean and damaged images).
+    """
+
+    images: int
+    images_per_slice: int
+    cache: str
+
+    def __post_init__(self) -> None:
+        for name in ("images", "images_per_slice"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 0 (off) or more.")
+
+
+@dataclass(frozen=True)
+class EvaluateRestorerConfig:
+    """What evaluate_restorer measures; the values stand in params.yaml.
+
+    interpolation: 0 fidelity to 1 adversarial weights, None for the model's default. batch: images
+    of one size at once. tile, overlap: px, for images larger than a tile. tuning_images: pairs a
+    slice by which the classical method's strength is chosen, 0 for no classical rows. resamples,
+    confidence: of the bootstrap intervals. gallery: images a group.
+    """
+
+    seed: int
+    split: Literal["train", "val", "test"]
+    device: Literal["auto", "cpu", "cuda"]
+    interpolation: float | None
+    batch: int
+    tile: int
+    overlap: int
+    tuning_images: int
+    resamples: int
+    confidence: float
+    gallery: int
+    features: FeaturesConfig
+
+    def __post_init__(self) -> None:
+        check_tiles(self.tile, self.overlap)
+        for name, least in (("batch", 1), ("resamples", 100), ("tuning_images", 0), ("gallery", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more.")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence is {self.confidence}; it must lie between 0 and 1.")
+        if self.interpolation is not None and not 0 <= self.interpolation <= 1:
+            raise ValueError(f"interpolation is {self.interpolation}; give 0 to 1, or null.")
+
+
+class Targets:
+    """Clean images by id."""
+
+    def __init__(self, clean: ImageSet) -> None:
+        frame = clean.frame()
+        self._clean = clean
+        self._positions = dict(zip(frame["id"], frame["position"], strict=True))
+
+    def __getitem__(self, clean_id: str) -> np.ndarray:
+        if clean_id not in self._positions:
+            raise ValueError(
+                f"The clean image {clean_id} of a damaged one is not in the clean set; the two "
+                "sets do not belong together: run corrupt again."
+            )
+        return self._clean.at(int(self._positions[clean_id]))[1]
+
+
+def damage_of(row: Mapping[str, Any], image: np.ndarray) -> Damage:
+    """Return image, recipe and mask of one row of a corrupted set."""
+    return Damage(image, json.loads(row["recipe"]), row["mask"])
+
+
+def tune_classical(
+    corrupted: ImageSet, targets: Targets, config: EvaluateRestorerConfig
+) -> dict[Slice, TunedMethod]:
+    """Return the tuned classical method of every slice of the split.
+
+    Strengths are chosen on pairs of val where the slice has some there, else on the split's own,
+    which flatters the classical row.
+    """
+    tuned: dict[Slice, TunedMethod] = {}
+    if not config.tuning_images:
+        return tuned
+    frame = corrupted.frame()
+    wanted = frame[frame["split"] == config.split][["kind", "severity"]].drop_duplicates()
+    for kind, severity in wanted.itertuples(index=False):
+        rows = frame[(frame["kind"] == kind) & (frame["severity"] == severity)]
+        found = rows[rows["split"] == "val"]
+        found = found if len(found) else rows[rows["split"] == config.split]
+        method = method_for(kind)
+        if method is not None:
+            pairs = [corrupted.at(int(p)) for p in found["position"].head(config.tuning_images)]
+            sample = [(damage_of(row, image), targets[row["clean_id"]]) for row, image in pairs]
+            tuned[kind, int(severity)] = tune(method, sample)
+    return tuned
+
+
+def restore_rows(
+    restorer: Network, rows: Iterable[tuple[Row, np.ndarray]], config: EvaluateRestorerConfig
+) -> Iterator[tuple[Row, np.ndarray, np.ndarray]]:
+    """Yield (row, damaged, restored) in order; neighbours of one size share a batch."""
+    for batch in _batches(rows, config.batch):
+        images = [image for _, image in batch]
+        if max(images[0].shape[:2]) > config.tile:
+            outputs = [restore_image(restorer, x, config.tile, config.overlap) for x in images]
+        else:
+            outputs = list(restore_batch(restorer, np.stack(images)))
+        for (row, image), output in zip(batch, outputs, strict=True):
+            yield row, image, output
+
+
+def evaluate(
+    restorer: Network,
+    corrupted: ImageSet,
+    targets: Targets,
+    tuned: Mapping[Slice, TunedMethod],
+    config: EvaluateRestorerConfig,
+    lpips: PairDistance | None = None,
+) -> Iterator[tuple[Record, Row]]:
+    """Yield, for every pair of the split, the record of the restored image and its figures."""
+    rows = corrupted.images(config.split)
+    for row, image, output in restore_rows(restorer, rows, config):
+        classical = tuned.get((row["kind"], row["severity"]))
+        answer = Answer(
+            image,
+            output,
+            targets[row["clean_id"]],
+            classical(damage_of(row, image)) if classical else None,
+            row["mask"],
+        )
+        figures = figures_of(answer, row["kind"], lpips)
+        yield _record(row, output, figures), _named(row, figures)
+
+
+def _batches(
+    rows: Iterable[tuple[Row, np.ndarray]], size: int
+) -> Iterator[list[tuple[Row, np.ndarray]]]:
+    """Group neighbours of one shape, up to `size` of them."""
+    batch: list[tuple[Row, np.ndarray]] = []
+    for row, image in rows:
+        if batch and (len(batch) == size or batch[0][1].shape != image.shape):
+            yield batch
+            batch = []
+        batch.append((row, image))
+    if batch:
+        yield batch
+
+
+def _record(row: Row, output: np.ndarray, figures: Figures) -> Record:
+    extra = {name: row[name] for name in ("clean_id", "kind", "severity")}
+    extra["psnr"] = figures["psnr"]
+    return Record(row["id"], output, row["split"], row["source"], row["label"], extra)
+
+
+def _named(row: Row, figures: Figures) -> Row:
+    names = ("id", "clean_id", "kind", "severity", "label")
+    return {name: row[name] for name in names} | figures

@@ -1,0 +1,94 @@
+"""Pictures for people: the best, the median and the worst restored images, and a fixed few."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from remint.core.randomness import philox_key
+from remint.restorer_evaluation.scoring import CLEAN
+
+ERROR_FULL = 64  # levels of error that show as the brightest colour, the same in every picture
+SIDE = 128  # px: least side of a picture on a sheet; smaller ones are enlarged in whole steps
+GAP = 4
+PICTURES = ("input", "classical", "output", "target", "error")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """group: best, median, worst or random; position: row of the per-image frame."""
+
+    group: str
+    position: int
+
+
+def choose(frame: pd.DataFrame, count: int, seed: int) -> list[Choice]:
+    """Pick `count` rows a group from per-image figures, damaged images only.
+
+    best, median and worst are by gain, with no kind or picture twice in a group while others are
+    left; random is by a hash of the id, so the same images come again from run to run.
+    """
+    damaged = frame[frame["kind"] != CLEAN]
+    ranked = damaged.sort_values(["gain", "id"], ascending=[False, True])
+    distance = (ranked["gain"] - ranked["gain"].median()).abs()
+    hashes = {place: philox_key(seed, "gallery", str(i)) for place, i in damaged["id"].items()}
+    orders = {
+        "best": list(ranked.index),
+        "median": list(distance.sort_values(kind="stable").index),
+        "worst": list(ranked.index[::-1]),
+        "random": sorted(hashes, key=hashes.__getitem__),
+    }
+    return [
+        Choice(group, place)
+        for group, order in orders.items()
+        for place in (order[:count] if group == "random" else _varied(order, damaged, count))
+    ]
+
+
+def _varied(order: Sequence[Any], frame: pd.DataFrame, count: int) -> list[Any]:
+    """Take `count` rows: of new kinds and new pictures first, then of new pictures, then others."""
+    kinds, pictures = frame["kind"].to_dict(), frame["clean_id"].to_dict()
+    chosen: dict[Any, None] = {}
+    seen: set[str] = set()
+    for of_new in ((kinds, pictures), (pictures,), ()):
+        for place in order:
+            if len(chosen) < count and not any(names[place] in seen for names in of_new):
+                chosen[place] = None
+                seen |= {kinds[place], pictures[place]}
+    return [place for place in order if place in chosen]
+
+
+def error_map(output: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return |output - target| as uint8 HW3 colours: black 0, bright 64 levels and more."""
+    error = np.abs(output.astype(np.int16) - target).mean(axis=2)
+    grey = np.clip(error * (255 / ERROR_FULL), 0, 255).astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+
+
+def sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Lay uint8 HWC pictures out in rows on one white uint8 HW3 sheet."""
+    strips = [_strip([_shown(picture) for picture in row]) for row in rows]
+    width = max(strip.shape[1] for strip in strips)
+    sheet_rows = [_framed(strip, strip.shape[0] + GAP, width) for strip in strips]
+    return np.concatenate(sheet_rows)
+
+
+def _strip(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    height = max(picture.shape[0] for picture in pictures)
+    return np.concatenate([_framed(p, height, p.shape[1] + GAP) for p in pictures], axis=1)
+
+
+def _framed(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    canvas[: picture.shape[0], : picture.shape[1]] = picture
+    return canvas
+
+
+def _shown(picture: np.ndarray) -> np.ndarray:
+    """Make colour of grey and enlarge a small picture by whole steps, pixels kept square."""
+    colour = np.broadcast_to(picture, (*picture.shape[:2], 3))
+    times = max(1, SIDE // max(picture.shape[:2]))
+    return colour.repeat(times, axis=0).repeat(times, axis=1)

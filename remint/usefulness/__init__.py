@@ -1,1 +1,0 @@
-"""Does a synthetic set make a classifier better? Arms, paired fits, intervals, verdicts."""

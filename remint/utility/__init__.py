@@ -1,0 +1,1 @@
+"""Do minted images help a classifier? Arms, fits, paired outcomes and verdicts."""

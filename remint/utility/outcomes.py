@@ -1,0 +1,70 @@
+"""From predictions to figures: accuracy and macro-F1 of every arm, and gains over its baseline."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from remint.utility.arms import ARMS
+from remint.utility.crossed import Estimate, correct, crossed_estimate, macro_f1_shares
+from remint.utility.fits import Experiment, Fit, predictions
+
+
+class Outcomes:
+    """Figures of all arms; differences are paired by seed and by test image."""
+
+    def __init__(self, experiment: Experiment, fits: Sequence[Fit], labels: np.ndarray) -> None:
+        """labels: int64 [I] of the test images."""
+        self.experiment, self.labels = experiment, labels
+        self._confidence = experiment.utility.confidence
+        self._rows = {(f.job.case, f.job.name): f.rows for f in fits}
+        found = {key: predictions(fits, *key) for key in self._rows}
+        self._correct = {key: correct(chosen, labels) for key, chosen in found.items()}
+        self._f1 = {key: macro_f1_shares(chosen, labels) for key, chosen in found.items()}
+
+    def has(self, case: int, name: str) -> bool:
+        """Say whether an arm was fitted on a fraction."""
+        return (case, name) in self._correct
+
+    def accuracy(self, case: int, name: str) -> Estimate:
+        """Return an arm's accuracy, a share in 0..1."""
+        return crossed_estimate(self._correct[case, name], self._confidence)
+
+    def gain(self, case: int, name: str, baseline: str) -> Estimate:
+        """Return the accuracy of an arm above that of another, in percentage points."""
+        return self._difference(self._correct, case, name, baseline)
+
+    def gain_f1(self, case: int, name: str, baseline: str) -> Estimate:
+        """Return the macro-F1 of an arm above that of another, in percentage points."""
+        return self._difference(self._f1, case, name, baseline)
+
+    def _difference(
+        self, shares: dict[tuple[int, str], np.ndarray], case: int, name: str, baseline: str
+    ) -> Estimate:
+        difference = shares[case, name] - shares[case, baseline]
+        return crossed_estimate(difference, self._confidence).points()
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row a fraction and arm: accuracy, macro-F1, and gains in points."""
+        return [self._row(case, name) for case, name in self._ordered()]
+
+    def _ordered(self) -> list[tuple[int, str]]:
+        cases = range(len(self.experiment.cases))
+        return [(case, name) for case in cases for name in ARMS if self.has(case, name)]
+
+    def _row(self, case: int, name: str) -> dict[str, Any]:
+        arm, data = ARMS[name], self.experiment.cases[case]
+        row: dict[str, Any] = {"fraction": data.fraction, "arm": name, "title": arm.title}
+        row |= {"real_images": len(data.real), "training_rows": self._rows[case, name]}
+        row["seeds"] = self.experiment.utility.seeds
+        row |= _named("accuracy", self.accuracy(case, name))
+        row |= _named("macro_f1", crossed_estimate(self._f1[case, name], self._confidence))
+        if arm.baseline is not None:
+            row["baseline"] = arm.baseline
+            row |= _named("gain", self.gain(case, name, arm.baseline))
+            row |= _named("gain_macro_f1", self.gain_f1(case, name, arm.baseline))
+        return row
+
+
+def _named(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

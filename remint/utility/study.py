@@ -1,0 +1,140 @@
+"""The experiment put together: which images each arm gets, and what may be judged at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from remint.images.imageset import ImageSet
+from remint.images.labelled import Labelled, check_alike, first_of_each_class, joined, read
+from remint.metrics.nearest import nearest_rows, thumbnails
+from remint.utility.config import EvaluateSyntheticConfig, Fraction
+from remint.utility.fits import Case, Experiment
+from remint.utility.verdicts import points
+
+FELLOWS = 50  # nearest images of the same split among which a near-duplicate is looked for
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A clean set, and the synthetic set of a generator that was trained on it."""
+
+    clean: ImageSet
+    synthetic: ImageSet
+
+    def trained_on(self) -> str | None:
+        """Return the fingerprint of the set its generator saw; None where that is not recorded."""
+        recorded: str | None = self.synthetic.metadata.get("synthetic", {}).get("data")
+        return recorded
+
+    def check(self) -> None:
+        """Raise ValueError where the classes differ, or the generator saw another set."""
+        check_alike(self.clean, self.synthetic)
+        if self.trained_on() not in (None, self.clean.fingerprint):
+            raise ValueError(
+                f"{self.synthetic.path} was minted by a generator that was trained on another set "
+                f"than {self.clean.path}; what it saw may be in the test split: mint it again."
+            )
+
+
+@dataclass(frozen=True)
+class Study:
+    """experiment; labels: int64 [I] of its test images; notes: what a reader should know."""
+
+    experiment: Experiment
+    labels: np.ndarray
+    notes: list[str]
+
+
+def prepare(
+    main: Origin, also: Sequence[Origin], config: EvaluateSyntheticConfig, device: str
+) -> Study:
+    """Cut the fractions, pair each with a synthetic set that is fair for it, clean the test split.
+
+    also: smaller clean sets, each with what a generator that saw nothing else minted; they are
+    judged on the test split of `main`. Raises ValueError where a fraction asks for more than there
+    is, or one of those sets trains on test images.
+    """
+    real, test = read(main.clean, "train"), read(main.clean, "test")
+    cases = [_case(fraction, real, main) for fraction in config.utility.fractions]
+    cases += [_smaller(origin, main.clean) for origin in also]
+    held = [read(main.clean, "val")] if (main.clean.frame()["split"] == "val").any() else []
+    known = joined([real, *held, *(case.real for case in cases[len(config.utility.fractions) :])])
+    _check_unseen(test, known)
+    kept = test.take(far_from(test, known, config.utility.duplicate_rms))
+    classes, utility = len(main.clean.class_names), config.utility
+    experiment = Experiment(tuple(cases), kept.images, classes, utility, config.seed, device)
+    notes = [*_design_notes(config, len(test), len(kept)), *map(_case_note, cases)]
+    return Study(experiment, kept.labels, notes + _origin_notes([main, *also]))
+
+
+def far_from(test: Labelled, known: Labelled, rms: float) -> np.ndarray:
+    """Return int [K]: places of test images that are no near-duplicates of known or earlier ones.
+
+    A near-duplicate lies within `rms` grey levels at 16 x 16 px (root mean square).
+    """
+    small = thumbnails(test.images)
+    seen = nearest_rows(small, thumbnails(known.images), 1).nearest <= rms
+    fellows = nearest_rows(small, small, FELLOWS)
+    earlier = fellows.indices < np.arange(len(test))[:, None]
+    return np.flatnonzero(~seen & ~(earlier & (fellows.distances <= rms)).any(axis=1))
+
+
+def _check_unseen(test: Labelled, known: Labelled) -> None:
+    shared = set(test.ids) & set(known.ids)
+    if shared:
+        raise ValueError(
+            f"{len(shared)} test images, such as {min(shared)}, stand in a train or val split too; "
+            "ingest all sets with the same shares and seed."
+        )
+
+
+def _case(fraction: Fraction, real: Labelled, main: Origin) -> Case:
+    if fraction == "all":
+        return Case("all", real, read(main.synthetic))
+    return Case(f"{fraction} a class", first_of_each_class(real, fraction), None)
+
+
+def _smaller(origin: Origin, main: ImageSet) -> Case:
+    if origin.clean.class_names != main.class_names:
+        raise ValueError(
+            f"{origin.clean.path} has the classes {origin.clean.class_names}, {main.path} has "
+            f"{main.class_names}; a fraction has the same."
+        )
+    real = read(origin.clean, "train")
+    return Case(f"{origin.clean.path.name}: {len(real)} images", real, read(origin.synthetic))
+
+
+def _design_notes(config: EvaluateSyntheticConfig, test: int, kept: int) -> list[str]:
+    utility, judge = config.utility, config.utility.judge
+    return [
+        f"Every arm trains the same classifier for {judge.steps} steps of {judge.batch} images, "
+        f"with {utility.seeds} paired seeds; in mixed arms {utility.synthetic_share:.0%} of the "
+        "images it sees are added ones.",
+        f"Accuracy is of {kept} real test images that no stage trained on; {test - kept} near-"
+        f"duplicates of other images (within {utility.duplicate_rms:g} grey levels) were left out.",
+        f"Intervals ({utility.confidence:.0%}) cover new seeds and new test images at once; they "
+        "do not cover training the generator again.",
+        f"Fixed beforehand: the primary comparison is {utility.primary}, a change below "
+        f"{points(utility.smallest_gain)} does not count. Holm's correction is over the judged "
+        "fractions; intervals are not corrected.",
+    ]
+
+
+def _case_note(case: Case) -> str:
+    real, images = f"{len(case.real):,} real training images", case.minted
+    if images is None:
+        return (
+            f"Fraction {case.fraction}: {real}; arms with synthetic images are left out, since the "
+            "generator saw more than these."
+        )
+    return f"Fraction {case.fraction}: {real}, {len(images):,} synthetic ones."
+
+
+def _origin_notes(origins: Sequence[Origin]) -> list[str]:
+    return [
+        f"{origin.synthetic.path.name}: what its generator was trained on is not recorded, and is "
+        "taken on trust."
+        for origin in origins
+        if origin.trained_on() is None
+    ]

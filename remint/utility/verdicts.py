@@ -1,0 +1,163 @@
+"""Verdicts in words: helps, hurts or inconclusive, by rules that were fixed before looking."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from remint.utility.arms import COMPARISONS
+from remint.utility.config import UtilityConfig
+from remint.utility.crossed import Estimate, holm
+from remint.utility.outcomes import Outcomes
+
+Word = Literal["helps", "hurts", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """word: the verdict; reason: the rule that decided it, as half a sentence."""
+
+    word: Word
+    reason: str
+
+
+def judge(gain: Estimate, p_holm: float, config: UtilityConfig) -> Judgement:
+    """Judge a gain in percentage points.
+
+    It helps, or hurts, when it is told from zero (p after Holm below 1 - confidence) and at least
+    as large as the smallest interesting difference. All else is inconclusive, and the reason says
+    whether the change is certain but small, bounded by the smallest difference, or unknown.
+    """
+    smallest, certain = points(config.smallest_gain), p_holm < 1 - config.confidence
+    if certain and abs(gain.mean) >= config.smallest_gain:
+        return Judgement("helps" if gain.mean > 0 else "hurts", "told from chance and large enough")
+    if certain:
+        return Judgement("inconclusive", f"told from chance, but below the {smallest} that count")
+    if max(abs(gain.low), abs(gain.high)) < config.smallest_gain:
+        reason = f"not told from chance, and if there is a change it is below {smallest}"
+        return Judgement("inconclusive", reason)
+    return Judgement("inconclusive", "not told from chance at this number of images and seeds")
+
+
+def points(value: float) -> str:
+    """Say percentage points: 1 point, 2 points, 0.5 points."""
+    return f"{value:g} point" if value == 1 else f"{value:g} points"
+
+
+def verdict_rows(outcomes: Outcomes) -> list[dict[str, Any]]:
+    """Return a verdict for every comparison and fraction, Holm-corrected over the fractions.
+
+    Fractions without a fair synthetic set get a row that says why they are not judged.
+    """
+    rows = [row for name in COMPARISONS for row in _judged(outcomes, name)]
+    cases = enumerate(outcomes.experiment.cases)
+    return rows + [_unjudged(case.fraction) for n, case in cases if case.minted is None]
+
+
+def _judged(outcomes: Outcomes, name: str) -> list[dict[str, Any]]:
+    arm, baseline = COMPARISONS[name].arm, COMPARISONS[name].baseline
+    cases = [n for n in range(len(outcomes.experiment.cases)) if outcomes.has(n, arm)]
+    gains = [outcomes.gain(case, arm, baseline) for case in cases]
+    corrected = holm([gain.p for gain in gains])
+    found = zip(cases, gains, corrected, strict=True)
+    return [_row(outcomes, name, case, gain, p_holm) for case, gain, p_holm in found]
+
+
+def _row(outcomes: Outcomes, name: str, case: int, gain: Estimate, p_holm: float) -> dict[str, Any]:
+    config, question = outcomes.experiment.utility, COMPARISONS[name]
+    judgement = judge(gain, p_holm, config)
+    return {
+        "fraction": outcomes.experiment.cases[case].fraction,
+        "comparison": name,
+        "primary": name == config.primary,
+        "verdict": judgement.word,
+        "text": _sentence(outcomes, name, case, gain, p_holm, judgement),
+        "gain": gain.mean,
+        "low": gain.low,
+        "high": gain.high,
+        "gain_macro_f1": outcomes.gain_f1(case, question.arm, question.baseline).mean,
+        "p": gain.p,
+        "p_holm": p_holm,
+    }
+
+
+def _sentence(
+    outcomes: Outcomes, name: str, case: int, gain: Estimate, p_holm: float, found: Judgement
+) -> str:
+    """Say it so that it can stand alone on a page."""
+    experiment, question = outcomes.experiment, COMPARISONS[name]
+    data, utility = experiment.cases[case], experiment.utility
+    verb = {"helps": "Helps", "hurts": "Hurts", "inconclusive": "Inconclusive"}[found.word]
+    return (
+        f"{verb}: added to {len(data.real):,} {question.onto}, synthetic images change the "
+        f"accuracy by {gain.mean:+.2f} points ({utility.confidence:.0%} interval {gain.low:+.2f} "
+        f"to {gain.high:+.2f}, {_p_words(p_holm)}; {utility.seeds} paired seeds, "
+        f"{len(experiment.test):,} test images): {found.reason}."
+    )
+
+
+def _p_words(p: float) -> str:
+    return "p < 0.001 after Holm" if p < 0.001 else f"p = {p:.3f} after Holm"
+
+
+def _unjudged(fraction: str) -> dict[str, Any]:
+    text = (
+        f"Not judged: the generator saw more real images than the fraction of {fraction}, so its "
+        "images would bring in what the classifier must not know. Ingest so few (ingest.limit), "
+        "train and mint on them, and give both folders (--also CLEAN SYNTHETIC)."
+    )
+    return {"fraction": fraction, "verdict": "not judged", "text": text, "primary": False}
+
+
+def control_rows(outcomes: Outcomes) -> list[dict[str, Any]]:
+    """Return what the two control arms say of the experiment itself, a row a control and fraction.
+
+    Shuffled labels must fall; duplicates, equal steps given, should change nothing.
+    """
+    rows = []
+    for case, data in enumerate(outcomes.experiment.cases):
+        for arm, judged in (("real_shuffled", _shuffled), ("real_duplicates", _duplicates)):
+            if outcomes.has(case, arm):
+                gain = outcomes.gain(case, arm, "real")
+                passed, text = judged(gain)
+                facts = {"gain": gain.mean, "low": gain.low, "high": gain.high}
+                row = {"fraction": data.fraction, "arm": arm, "passed": passed, "text": text}
+                rows.append(row | facts)
+    return rows
+
+
+def _shuffled(gain: Estimate) -> tuple[bool, str]:
+    if gain.high < 0:
+        return True, f"Shuffled labels cost {-gain.mean:.2f} points, as they must."
+    return False, (
+        f"Shuffled labels change accuracy by {gain.mean:+.2f} points, which is not told from "
+        "zero: this experiment would not notice wrong labels, so its verdicts mean little."
+    )
+
+
+def _duplicates(gain: Estimate) -> tuple[bool, str]:
+    if gain.low <= 0 <= gain.high:
+        return True, f"Duplicates instead ({gain.mean:+.2f} points) change nothing, as expected."
+    return False, (
+        f"Duplicates alone change accuracy by {gain.mean:+.2f} points: a gain of that size is no "
+        "merit of the synthetic images."
+    )
+
+
+def gap_rows(outcomes: Outcomes) -> list[dict[str, Any]]:
+    """Return how far a classifier trained on synthetic images alone falls short, in points.
+
+    Real minus synthetic: the gap of classification accuracy scores (Ravuri & Vinyals, arXiv
+    1905.10887).
+    """
+    rows = []
+    for case, data in enumerate(outcomes.experiment.cases):
+        if outcomes.has(case, "synthetic"):
+            gap = outcomes.gain(case, "real", "synthetic")
+            alone, real = (outcomes.accuracy(case, name).mean for name in ("synthetic", "real"))
+            text = (
+                f"Trained on synthetic images alone the classifier names {alone:.1%} of real test "
+                f"images, on real ones {real:.1%}: a gap of {gap.mean:.2f} points ({gap.low:.2f} "
+                f"to {gap.high:.2f})."
+            )
+            facts = {"gap": gap.mean, "low": gap.low, "high": gap.high, "text": text}
+            rows.append({"fraction": data.fraction, **facts})
+    return rows

@@ -1,0 +1,131 @@
+"""The command `remint`: thin, and quick to answer, since each verb imports what it needs."""
+
+import argparse
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from tasks.commands import inbox_options, mint_files
+from tasks.commands.model_choice import MODEL_HELP, chosen_model
+from tasks.stage import stage
+
+MARKS = {
+    "restored": "algorithmicallyEnhanced",
+    "filled": "compositeWithTrainedAlgorithmicMedia",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; exit status 0, 1 for errors, 2 for wrong usage."""
+    arguments = build_parser().parse_args(argv)
+    stage.entry(lambda: arguments.run(arguments))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; each verb is added by a function of its own."""
+    parser = argparse.ArgumentParser(
+        prog="remint",
+        description="Restore damaged images, or mint new labelled ones, with a model trained by "
+        "Remint.",
+    )
+    parser.add_argument("--version", action="version", version=f"remint {_version()}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    _add_restore(verbs)
+    _add_inbox(verbs)
+    mint_files.add_parser(verbs)
+    _add_preset(verbs)
+    return parser
+
+
+def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    restore = verbs.add_parser(
+        "restore",
+        help="restore one's own images",
+        description="Restore an image, or every image below a folder. Names, formats, EXIF, "
+        "colour profiles and transparency are kept; originals are never touched. Exit status 1 "
+        "when an image could not be restored.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    restore.set_defaults(run=_restore)
+    add = restore.add_argument
+    add("source", metavar="IN", type=Path, help="an image, or a folder of images")
+    add("out", metavar="OUT", type=Path, help="a file or a folder; outside IN")
+    add("--model", default="data/models/restorer", help=MODEL_HELP)
+    add("--interpolation", type=float, help="0 true to the pixels .. 1 most detail; None: model's")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
+    add("--tile", type=int, default=512, help="side of the tiles of larger images, px")
+    add("--overlap", type=int, default=64, help="overlap of tiles, px")
+    add("--quality", type=int, default=95, help="of JPEG, WebP and AVIF, 1 to 100")
+    add("--mark", choices=MARKS, default="restored", help="IPTC mark; filled: holes were painted")
+    add("--max-pixels", type=int, default=500_000_000, help="refuse larger images")
+    add("--force", action="store_true", help="overwrite what stands in OUT")
+
+
+def _add_inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    watched = verbs.add_parser(
+        "inbox",
+        help="restore what is new in a folder",
+        description="Make one pass over a folder: restore what is new, each image once, move "
+        "nothing, list what fails in OUT/quarantine.csv.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    watched.set_defaults(run=_inbox)
+    inbox_options.add_arguments(watched)
+
+
+def _add_preset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    preset = verbs.add_parser("preset", help="write a preset's values into params.yaml")
+    preset.set_defaults(run=_preset)
+    preset.add_argument("name", metavar="NAME", help="see: remint presets")
+    preset.add_argument("--params", default="params.yaml", help="the file to change")
+    listing = verbs.add_parser("presets", help="list the presets")
+    listing.set_defaults(run=_presets)
+
+
+def _restore(given: argparse.Namespace) -> None:
+    from tasks.commands.restore_files import RestoreOptions, restore
+
+    options = RestoreOptions(
+        model=chosen_model(given.model, "restorer"),
+        interpolation=given.interpolation,
+        device=given.device,
+        tile=given.tile,
+        overlap=given.overlap,
+        quality=given.quality,
+        mark=MARKS[given.mark],  # type: ignore[arg-type]
+        max_pixels=given.max_pixels,
+        force=given.force,
+    )
+    if restore(given.source, given.out, options):
+        raise SystemExit(1)
+
+
+def _inbox(given: argparse.Namespace) -> None:
+    from tasks.commands import inbox
+
+    inbox.run(given)
+
+
+def _preset(given: argparse.Namespace) -> None:
+    from tasks.commands import presets
+
+    presets.main([given.name, "--params", given.params])
+
+
+def _presets(given: argparse.Namespace) -> None:
+    from tasks.commands import presets
+    from tasks.stage.console import say
+
+    for name in presets.names():
+        say(name)
+
+
+def _version() -> str:
+    try:
+        return version("remint")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""`remint inbox`: what is new in a folder is restored into another, each image once.
+
+Nothing is moved. A ledger (OUT/.remint-inbox.sqlite) knows every file by path and content; what
+fails is listed in OUT/quarantine.csv and tried again when the file changes. A pass that is killed
+at any moment is gone on with by the next.
+"""
+
+import argparse
+import csv
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from remint.core.atomic import replaced_file
+from remint.networks.weights import weights_fingerprint
+from remint.restorer.restorer import Restorer
+from tasks.commands import inbox_options
+from tasks.commands.ledger import DONE, QUARANTINED, RESTORED, STARTED, Entry, Ledger
+from tasks.commands.model_choice import chosen_model
+from tasks.commands.restore_files import SUFFIXES, Job, RestoreOptions, restore_one
+from tasks.stage import stage
+from tasks.stage.console import say
+
+LEDGER, LOCK, QUARANTINE = ".remint-inbox.sqlite", ".remint-inbox.lock", "quarantine.csv"
+SETTLED_SECONDS = 5.0  # a file that changed since then may still be on its way
+MAX_PIXELS = 500_000_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of the inbox as it stood when the pass began."""
+
+    path: Path
+    name: str  # from the inbox's root
+    status: os.stat_result
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make one pass; see --help."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.commands.inbox", description=__doc__)
+    inbox_options.add_arguments(parser)
+    run(parser.parse_args(argv))
+
+
+def run(given: argparse.Namespace) -> None:
+    """Make one pass and print what it did; ValueError where it can't begin."""
+    counts = one_pass(given.inbox, given.out, given.model, given.device, given.again)
+    if counts is None:
+        say(f"another pass over {given.inbox} is at work; this one leaves it to that")
+        counts = Counter()
+    else:
+        say(", ".join(f"{counts[name]} {name}" for name in sorted(counts)) or "nothing there")
+    if given.json:
+        say(json.dumps(dict(sorted(counts.items()))))
+
+
+def one_pass(
+    inbox: Path, out: Path, model: str, device: str, again: bool = False
+) -> Counter[str] | None:
+    """Restore what is new; return how many files were what, None while another pass is at work."""
+    if not inbox.is_dir():
+        raise ValueError(f"{inbox} is no folder; make it, or name the one that images arrive in")
+    if out.resolve().is_relative_to(inbox.resolve()):
+        raise ValueError(f"{out} lies inside {inbox}; choose a folder outside")
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone(out / LOCK) as alone:
+        if not alone:
+            return None
+        with closing(Ledger(out / LEDGER)) as ledger:
+            worker = Worker(ledger, out, model, device, again)
+            counts = Counter(worker.take(found) for found in scan(inbox))
+            write_quarantine(ledger, out / QUARANTINE)
+    return counts
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def scan(inbox: Path) -> Iterator[Found]:
+    """Yield what lies below the inbox, sorted, hidden files left out; links are not followed."""
+    for here, folders, files in os.walk(inbox, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        links = [name for name in folders if (Path(here) / name).is_symlink()]
+        for name in sorted([*links, *(name for name in files if not name.startswith("."))]):
+            path = Path(here) / name
+            try:
+                yield Found(path, str(path.relative_to(inbox)), path.lstat())
+            except FileNotFoundError:
+                continue  # it was taken away meanwhile
+
+
+def _raise(error: OSError) -> None:
+    raise ValueError(f"{error.filename} can't be read ({error.strerror}); give the right to")
+
+
+class Worker:
+    """Takes one file after another; the model is loaded for the first that needs it."""
+
+    def __init__(self, ledger: Ledger, out: Path, model: str, device: str, again: bool) -> None:
+        self.ledger, self.out, self.device, self.again = ledger, out, device, again
+        self.folder = chosen_model(model, "restorer")
+        self.fingerprint = weights_fingerprint(self.folder)
+        self.restorer: Restorer | None = None
+
+    def take(self, found: Found) -> str:
+        """Restore a file if it is new; return what became of it."""
+        status, known = found.status, self.ledger.get(found.name)
+        if not stat.S_ISLNK(status.st_mode) and found.path.suffix.lower() not in SUFFIXES:
+            return "left out as no images"
+        if known and known.outcome in DONE and self._same(known, status):
+            return "known"
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a link" if stat.S_ISLNK(status.st_mode) else "no regular file"
+            return self._quarantine(found, "", f"it is {kind}, which is never followed or opened")
+        if time.time() - status.st_mtime < SETTLED_SECONDS:
+            return "waiting"
+        try:
+            content = _hash(found.path)
+        except OSError as error:
+            return self._quarantine(found, "", f"it can't be read ({error.strerror})")
+        if known and known.outcome in DONE and known.content == content and not self._due(known):
+            self._note(found, content, known.outcome, known.reason)
+            return "known"
+        return self._restore(found, content, known)
+
+    def _same(self, known: Entry, status: os.stat_result) -> bool:
+        unchanged = (known.size, known.changed) == (status.st_size, status.st_mtime_ns)
+        return unchanged and not self._due(known)
+
+    def _due(self, known: Entry) -> bool:
+        return self.again and known.outcome == RESTORED and known.model != self.fingerprint
+
+    def _restore(self, found: Found, content: str, known: Entry | None) -> str:
+        ours = known is not None and known.outcome in (STARTED, RESTORED)
+        self._note(found, content, STARTED)  # from here on the output is ours to replace
+        job = Job(found.path, self.out / found.name, found.name)
+        try:
+            restore_one(job, self._loaded(), self._options(force=ours), {found.path.resolve()})
+        except Exception as error:  # decoders throw what they like at a broken file
+            return self._quarantine(found, content, " ".join(str(error).split()) or repr(error))
+        now = found.path.lstat()
+        if (now.st_size, now.st_mtime_ns) != (found.status.st_size, found.status.st_mtime_ns):
+            return "waiting"  # it changed under our hands; the next pass replaces the result
+        self._note(found, content, RESTORED)
+        return "restored"
+
+    def _loaded(self) -> Restorer:
+        if self.restorer is None:
+            self.restorer = Restorer.load(self.folder, interpolation=None, device=self.device)
+        return self.restorer
+
+    def _options(self, force: bool) -> RestoreOptions:
+        return RestoreOptions(
+            model=self.folder,
+            interpolation=None,
+            device=self.device,
+            tile=512,
+            overlap=64,
+            quality=95,
+            mark="algorithmicallyEnhanced",
+            max_pixels=MAX_PIXELS,
+            force=force,
+        )
+
+    def _quarantine(self, found: Found, content: str, reason: str) -> str:
+        self._note(found, content, QUARANTINED, reason)
+        say(f"quarantined: {found.name!r}: {reason}")
+        return "quarantined"
+
+    def _note(self, found: Found, content: str, outcome: str, reason: str = "") -> None:
+        status = found.status
+        self.ledger.put(
+            Entry(
+                path=found.name,
+                content=content,
+                size=status.st_size,
+                changed=status.st_mtime_ns,
+                model=self.fingerprint,
+                outcome=outcome,
+                reason=reason,
+                at=time.time(),
+            )
+        )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def write_quarantine(ledger: Ledger, path: Path) -> None:
+    """Write the list of what failed, for people; nothing where nothing did."""
+    rows = ledger.quarantined()
+    if not rows and not path.exists():
+        return
+    with replaced_file(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "reason"])
+        writer.writerows((_printable(row.path), row.reason) for row in rows)
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+if __name__ == "__main__":
+    stage.entry(main)

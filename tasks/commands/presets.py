@@ -1,0 +1,91 @@
+"""Presets: small YAML files whose values go into params.yaml, comments and layout kept."""
+
+import argparse
+import io
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML, RoundTripRepresenter, ScalarNode
+
+from tasks.stage import params, stage
+from tasks.stage.console import say
+
+FOLDER = Path(__file__).with_name("presets")
+
+
+def names() -> list[str]:
+    """Return the names of the presets that exist."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def apply_preset(name: str, path: str | Path = "params.yaml") -> list[str]:
+    """Write the preset's values into the params file and return the full keys that changed.
+
+    A mapping is merged key by key, a list or plain value replaces what stood there. Raises
+    ValueError for a preset, or a key in it, that does not exist; the file then stays as it was.
+    """
+    if name not in names():
+        raise ValueError(f"no preset {name}; there are {', '.join(names())}")
+    preset = round_trip().load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return change(path, preset)
+
+
+def change(path: str | Path, values: Mapping[str, Any]) -> list[str]:
+    """Write values into a params file, merged as a preset is; return the full keys that changed.
+
+    Raises ValueError for a key that the file does not have; it then stays as it was.
+    """
+    target, yaml = Path(path), round_trip()
+    document = yaml.load(target.read_text(encoding="utf-8"))
+    changed = merge(document, values)
+    text = io.StringIO()
+    yaml.dump(document, text)
+    stage.write_text(target, text.getvalue())
+    return changed
+
+
+def round_trip() -> YAML:
+    """Return a reader and writer that keeps comments, quotes and the form of lists."""
+    yaml = YAML()
+    yaml.width = 4096  # never breaks a line
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), _null)
+    return yaml
+
+
+def _null(representer: RoundTripRepresenter, _value: None) -> ScalarNode:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def merge(values: MutableMapping[str, Any], changes: Mapping[str, Any], at: str = "") -> list[str]:
+    """Put `changes` into `values` in place and return the keys that changed; `at`: key so far."""
+    changed: list[str] = []
+    for key, new in changes.items():
+        full = f"{at}{key}"
+        if key not in values:
+            raise params.ParamsError(params.unknown(full, key, values))
+        if isinstance(new, Mapping) and isinstance(values[key], MutableMapping):
+            changed += merge(values[key], new, f"{full}.")
+        elif values[key] != new:
+            values[key] = new
+            changed.append(full)
+    return changed
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Apply a preset to a params file and say what changed."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.commands.presets", description=__doc__)
+    parser.add_argument("name", help=f"one of {', '.join(names())}")
+    parser.add_argument("--params", default="params.yaml", help="the file to change")
+    given = parser.parse_args(argv)
+    changed = apply_preset(given.name, given.params)
+    if changed:
+        say(f"{given.params} now follows preset {given.name}; changed: {', '.join(changed)}")
+    else:
+        say(f"{given.params} followed preset {given.name} already")
+
+
+if __name__ == "__main__":
+    stage.entry(main)

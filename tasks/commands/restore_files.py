@@ -1,0 +1,195 @@
+"""`remint restore`: one's own photographs, files or whole folders, mended and marked."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from remint.core.atomic import replaced_file
+from remint.images import provenance
+from remint.ingest.items import unicode_text
+from remint.restorer.restorer import Restorer
+from remint.restorer.tiling import check_tiles, restore_image
+from tasks.commands import photo, photo_writing
+from tasks.stage.console import progress, say
+
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif"),
+    *(".tif", ".tiff", ".bmp", ".dib", ".gif", ".jp2", ".j2k", ".jpx", ".tga"),
+    *(".pbm", ".pgm", ".ppm", ".pnm"),
+)
+LISTED = 5
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """How `remint restore` works; the fields are its options.
+
+    model: a model folder. interpolation: 0 true to the pixels .. 1 adversarial, None the model's
+    own. tile, overlap: px. quality: 1..100 of lossy formats. mark: IPTC term of the outputs.
+    max_pixels: larger images are refused.
+    """
+
+    model: Path
+    interpolation: float | None
+    device: str
+    tile: int
+    overlap: int
+    quality: int
+    mark: provenance.Term
+    max_pixels: int
+    force: bool
+
+    def __post_init__(self) -> None:
+        check_tiles(self.tile, self.overlap)
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"--quality is {self.quality}; give 1 to 100")
+        if self.max_pixels < 1:
+            raise ValueError(f"--max-pixels is {self.max_pixels}; give 1 or more")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photograph: where it is, where it goes, and how a sentence calls it."""
+
+    source: Path
+    target: Path
+    name: str
+
+
+def restore(source: Path, out: Path, options: RestoreOptions) -> int:
+    """Restore `source` (a file, or a folder with all below it) into `out`; return failures.
+
+    A bad file is listed and skipped. Raises ValueError when nothing can be done at all.
+    """
+    failures: list[str] = []
+    jobs, others = plan(source, out, failures)
+    restorer = Restorer.load(
+        options.model, interpolation=options.interpolation, device=options.device
+    )
+    sources = {_real(job.source) for job in jobs}
+    unreadable = len(failures)
+    notes: Counter[str] = Counter()
+    for job in progress(jobs, label="restore"):
+        try:
+            notes.update(restore_one(job, restorer, options, sources))
+        except Exception as error:  # decoders throw what they like at a broken file
+            failures.append(f"{job.name}: {_sentence(error)}")
+    _tell(len(jobs) - len(failures) + unreadable, out, notes, others)
+    for failure in failures:
+        print(f"not restored: {failure}", file=sys.stderr)
+    return len(failures)
+
+
+def plan(source: Path, out: Path, failures: list[str] | None = None) -> tuple[list[Job], list[str]]:
+    """Return the jobs and the names of files in the folder that are left out as no images.
+
+    failures: takes a sentence for each folder that can't be read.
+    Raises ValueError where `source` is absent or without images, or `out` lies inside it.
+    """
+    if source.is_dir():
+        return _plan_folder(source, out, [] if failures is None else failures)
+    if not source.exists():
+        raise ValueError(f"{source} does not exist; give an image or a folder of images")
+    if out.is_dir() or not out.suffix:
+        out = out / source.name
+    elif out.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"{out}: images with the ending {out.suffix} can't be written; known endings: "
+            f"{' '.join(SUFFIXES)}"
+        )
+    return [Job(source, out, source.name)], []
+
+
+def _plan_folder(source: Path, out: Path, failures: list[str]) -> tuple[list[Job], list[str]]:
+    if out.resolve().is_relative_to(source.resolve()):
+        raise ValueError(
+            f"{out} lies inside {source}, so the next run would restore its own output; "
+            "choose a folder outside"
+        )
+    if out.is_file():
+        raise ValueError(f"{out} is a file; give a folder, since {source} is one")
+    found = [path.relative_to(source) for path in walk(source, failures)]
+    images = [path for path in found if path.suffix.lower() in SUFFIXES]
+    if not images:
+        raise ValueError(f"{source} holds no images; known endings: {' '.join(SUFFIXES)}")
+    others = [unicode_text(str(path)) for path in found if path.suffix.lower() not in SUFFIXES]
+    return [Job(source / path, out / path, str(path)) for path in images], others
+
+
+def walk(folder: Path, failures: list[str]) -> Iterator[Path]:
+    """Yield the files below `folder`, sorted, hidden ones left out.
+
+    Links to folders are followed, each real folder once: a loop ends where it closes. A folder
+    that can't be read becomes a sentence in `failures`.
+    """
+
+    def note(error: OSError) -> None:
+        failures.append(f"{error.filename}: the folder can't be read ({error.strerror})")
+
+    seen = {_real(folder)}
+    for here, folders, files in os.walk(folder, followlinks=True, onerror=note):
+        fresh = []
+        for name in sorted(folders):
+            real = _real(Path(here) / name)
+            if not name.startswith(".") and real not in seen:
+                seen.add(real)
+                fresh.append(name)
+        folders[:] = fresh
+        yield from (Path(here) / name for name in sorted(files) if not name.startswith("."))
+
+
+def _real(path: Path) -> Path:
+    """Return where links lead; a loop of links leads to itself."""
+    return Path(os.path.realpath(path))
+
+
+def restore_one(
+    job: Job, restorer: Restorer, options: RestoreOptions, sources: set[Path]
+) -> tuple[str, ...]:
+    """Restore one photograph, whole or not at all; return notes on what changed.
+
+    sources: real paths that are never written to. Raises ValueError, or what a decoder throws.
+    """
+    if not job.source.is_file():  # a pipe or a device would be waited for
+        raise ValueError("it is no regular file")
+    if _real(job.target) in sources:
+        raise ValueError(f"{job.target} is one of the originals, which are never overwritten")
+    if os.path.lexists(job.target) and not options.force:
+        raise ValueError(f"{job.target} exists already; --force overwrites")
+    found = photo.load(job.source, options.max_pixels)
+    pixels = restore_image(restorer, found.pixels, options.tile, options.overlap)
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_file(job.target) as partial:
+        return photo_writing.save(
+            found,
+            pixels,
+            partial,
+            file_format=_format(job, found),
+            term=options.mark,
+            quality=options.quality,
+        )
+
+
+def _format(job: Job, found: photo.Photo) -> str:
+    """Return the original's format, or the one asked for by another ending of the target."""
+    if job.source.suffix.lower() == job.target.suffix.lower():
+        return found.file_format
+    return Image.registered_extensions()[job.target.suffix.lower()]
+
+
+def _sentence(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _tell(done: int, out: Path, notes: Counter[str], others: list[str]) -> None:
+    say(f"restored {done:,} image{'s' if done != 1 else ''} into {out}")
+    for note, count in sorted(notes.items()):
+        say(f"note: {note} ({count:,} image{'s' if count != 1 else ''})")
+    if others:
+        more = f" and {len(others) - LISTED:,} more" if len(others) > LISTED else ""
+        say(f"note: left out as no images: {', '.join(others[:LISTED])}{more}")

@@ -1,0 +1,105 @@
+"""The report of evaluate_generator on disk: metrics and pictures."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from remint.classifier.train import Classifier
+from remint.generator_evaluation.classes import ClassSample
+from remint.generator_evaluation.features import ClassifierExtractor
+from remint.generator_evaluation.pictures import Picture, Shown, judged_pictures, pictures
+from remint.generator_evaluation.scoring import EvaluateGeneratorConfig, Mint, Reals, Row
+from remint.images.imagefile import encode_png
+from remint.metrics.features import Extractor
+from tasks.stage import stage
+
+# figure of a space's row -> its name among the metrics, the space's name put in
+SET_FIGURES = {
+    "kid": "kid_{}",
+    "kid_se": "kid_{}_se",
+    "kid_floor": "kid_{}_floor",
+    "fd": "fd_{}",
+    "fd_floor": "fd_{}_floor",
+    "images": "images_{}",
+}
+NEIGHBOUR_FIGURES = ("precision", "recall", "density", "coverage")
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The spaces in which everything is measured. classifier: None for a set of one class."""
+
+    spaces: list[Extractor]
+    classifier: Classifier | None
+    accuracy: float | None
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One generator's figures: a row a space, a row a class."""
+
+    rows: list[Row]
+    classes: list[Row] = field(default_factory=list)
+    samples: list[ClassSample] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def flat_metrics(measured: Measured, judge: Judge) -> dict[str, float]:
+    """Return the figures that are compared from run to run, as DVC wants them."""
+    metrics: dict[str, float] = {}
+    for row in measured.rows:
+        named = {name.format(row["space"]): key for key, name in SET_FIGURES.items()}
+        metrics |= {name: float(row[key]) for name, key in named.items() if key in row}
+    headline = headline_row(measured.rows)
+    metrics |= {name: headline[name] for name in NEIGHBOUR_FIGURES if name in headline}
+    metrics["images"] = float(headline["images"])
+    metrics |= class_means(measured.classes)
+    if judge.accuracy is not None:
+        metrics["class_accuracy_real"] = judge.accuracy
+    return {name: value for name, value in metrics.items() if np.isfinite(value)}
+
+
+def class_means(classes: Sequence[Row]) -> dict[str, float]:
+    """Return the means over classes, so that a rare one counts as much as a common one."""
+    if not classes:
+        return {}
+    accuracies = [row["accuracy"] for row in classes]
+    return {
+        "class_accuracy": float(np.mean(accuracies)),
+        "class_accuracy_worst": min(accuracies),
+        "class_confidence": float(np.mean([row["confidence"] for row in classes])),
+    }
+
+
+def headline_row(rows: Sequence[Row]) -> Row:
+    """Return the row that precision, recall, density and coverage are taken from."""
+    return next((row for row in rows if row["space"] == ClassifierExtractor.name), rows[0])
+
+
+def sheets(
+    config: EvaluateGeneratorConfig, mint: Mint, reals: Reals, judge: Judge, measured: Measured
+) -> Iterator[Picture]:
+    """Yield every picture of the report."""
+    shown = Shown(mint, config.gallery, config.seed)
+    space = ClassifierExtractor(judge.classifier) if judge.classifier else None
+    yield from pictures(shown, reals, space, config.search_images)
+    if measured.samples:
+        yield from judged_pictures(shown, measured.samples)
+
+
+def write_gallery(folder: Path, found: Iterable[Picture]) -> np.ndarray:
+    """Write gallery/*.png and gallery.json; return the first picture, the samples."""
+    (folder / "gallery").mkdir()
+    entries, first = [], None
+    for picture in found:
+        file = f"{picture.name}.png"
+        (folder / "gallery" / file).write_bytes(encode_png(picture.image))
+        facts = {"group": picture.group, "title": picture.title, "file": file}
+        entries.append({**facts, "rows": picture.rows})
+        first = picture.image if first is None else first
+    stage.write_json(folder / "gallery.json", entries)
+    assert first is not None, "a report without samples"
+    return first

@@ -1,0 +1,63 @@
+"""The usefulness half of evaluate_synthetic's report on disk."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from remint.utility.arms import COMPARISONS
+from remint.utility.outcomes import Outcomes
+from remint.utility.verdicts import control_rows, gap_rows, verdict_rows
+from tasks.stage import stage
+
+COLUMNS = (
+    *("fraction", "real_images", "arm", "training_rows", "seeds"),
+    *("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "macro_f1_low", "macro_f1_high"),
+    *("baseline", "gain", "gain_low", "gain_high"),
+    *("gain_macro_f1", "gain_macro_f1_low", "gain_macro_f1_high"),
+)
+
+
+def utility_facts(outcomes: Outcomes, notes: list[str]) -> dict[str, Any]:
+    """Return what utility.json holds: arms, verdicts, controls, gaps and notes."""
+    return {
+        "notes": notes,
+        "arms": outcomes.table(),
+        "verdicts": verdict_rows(outcomes),
+        "controls": control_rows(outcomes),
+        "gaps": gap_rows(outcomes),
+    }
+
+
+def utility_metrics(outcomes: Outcomes) -> dict[str, float]:
+    """Return the figures of the largest fraction that was judged, small and flat."""
+    experiment = outcomes.experiment
+    judged = [n for n in range(len(experiment.cases)) if outcomes.has(n, "synthetic")]
+    if not judged:
+        return {}
+    case = max(judged, key=lambda n: len(experiment.cases[n].real))
+    fraction, primary = experiment.cases[case].fraction, experiment.utility.primary
+    rows = {row["arm"]: row for row in outcomes.table() if row["fraction"] == fraction}
+    verdicts = [row for row in verdict_rows(outcomes) if row["fraction"] == fraction]
+    gain = next(row for row in verdicts if row["comparison"] == primary)
+    figures = {f"accuracy_{name}": rows[name]["accuracy"] for name in ("real", "real_classical")}
+    figures |= {f"macro_f1_{name}": rows[name]["macro_f1"] for name in ("real", "real_classical")}
+    figures["accuracy_synthetic_only"] = rows["synthetic"]["accuracy"]
+    figures["macro_f1_synthetic_only"] = rows["synthetic"]["macro_f1"]
+    figures["cas_gap_points"] = -rows["synthetic"]["gain"]
+    figures |= {"gain_points": gain["gain"], "gain_low": gain["low"], "gain_high": gain["high"]}
+    figures |= {"gain_p_holm": gain["p_holm"], "gain_macro_f1_points": gain["gain_macro_f1"]}
+    for name, question in COMPARISONS.items():
+        figures[f"gain_{name}_points"] = rows[question.arm]["gain"]
+    figures["shuffled_labels_points"] = rows["real_shuffled"]["gain"]
+    figures["duplicates_points"] = rows["real_duplicates"]["gain"]
+    counts = {"seeds": experiment.utility.seeds, "test_images": len(experiment.test)}
+    return figures | {name: float(value) for name, value in counts.items()}
+
+
+def write_utility(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write utility.json and utility.csv, the table of arms that DVC plots."""
+    stage.write_json(folder / "utility.json", facts)
+    table = pd.DataFrame(facts["arms"], columns=list(COLUMNS))
+    table.to_csv(folder / "utility.csv", index=False, float_format="%.6f")

@@ -1,0 +1,96 @@
+"""Where the page's figures come from: commit, hashes of data, parameters, versions."""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tasks.page.words import flat
+from tasks.stage import params
+
+PACKAGES = ("remint", "torch", "numpy", "pillow", "opencv-python-headless", "dvc")
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a stage as dvc.lock knows it."""
+
+    stage: str
+    path: str
+    hash: str
+    bytes: int | None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """commit: hash, empty outside git; changed: tracked files differ from it.
+
+    outputs: of the stages that dvc.lock knows. sections: parameters by section, as text.
+    """
+
+    commit: str
+    changed: bool
+    outputs: list[Output]
+    sections: dict[str, dict[str, str]]
+    values: dict[str, Any]
+    versions: dict[str, str]
+
+
+def collect(root: Path, params_path: Path) -> Provenance:
+    """Return what git, dvc.lock and the parameters file in and around `root` say.
+
+    Parameters that dvc.lock records were the ones used and win over those of the file.
+    """
+    lock = params.read(root / "dvc.lock") if (root / "dvc.lock").is_file() else {}
+    stages = lock.get("stages", {})
+    values = params.read(params_path) if params_path.is_file() else {}
+    values = {**values, **_recorded(stages, params_path.name)}
+    return Provenance(
+        commit=_git(root, "rev-parse", "HEAD"),
+        changed=bool(_git(root, "status", "--porcelain", "--untracked-files=no")),
+        outputs=[output for name, entry in stages.items() for output in _outputs(name, entry)],
+        sections={
+            name: flat(part) if isinstance(part, Mapping) else {name: str(part)}
+            for name, part in values.items()
+        },
+        values=values,
+        versions=_versions(),
+    )
+
+
+def _recorded(stages: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return whole sections that dvc.lock recorded; single dotted keys are no section."""
+    found: dict[str, Any] = {}
+    for entry in stages.values():
+        recorded = (entry.get("params") or {}).get(file) or {}
+        found |= {key: value for key, value in recorded.items() if "." not in key}
+    return found
+
+
+def _outputs(name: str, entry: Mapping[str, Any]) -> list[Output]:
+    return [
+        Output(name, str(out["path"]), str(out.get("md5", out.get("hash", ""))), out.get("size"))
+        for out in entry.get("outs", [])
+    ]
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

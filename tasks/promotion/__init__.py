@@ -1,0 +1,1 @@
+"""Champion and challenger: rules, registry and page."""

@@ -1,0 +1,186 @@
+"""The registry of models: which version is the champion, and its folder on this disk.
+
+Registered models are `remint-restorer` and `remint-generator` in MLflow, with the aliases champion,
+challenger and previous. What is fetched from it is data (safetensors, JSON, CSV, PNG); a model
+that holds anything else is refused.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from remint.core.atomic import replaced_folder
+from remint.networks.weights import weights_fingerprint
+from tasks.tracking import runs
+from tasks.tracking.delivery import one_line
+
+ModelName = Literal["restorer", "generator"]
+REGISTERED = {"restorer": "remint-restorer", "generator": "remint-generator"}
+ALIASES = ("champion", "challenger", "previous")
+DATA = {".safetensors", ".json", ".csv", ".png"}
+
+
+class RegistryError(ValueError):
+    """The registry has no such model, or can't be asked."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    number: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+    created: int  # ms since 1970
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its weights."""
+        return self.tags.get("fingerprint", "")
+
+
+class Registry:
+    """The registered model of one kind. Every method raises RegistryError with a sentence."""
+
+    def __init__(self, name: ModelName) -> None:
+        self.name, self.registered = name, REGISTERED[name]
+        self._client = runs.mlflow.MlflowClient(runs.tracking_uri())
+
+    def versions(self) -> list[Version]:
+        """Return all versions, the newest first; none where nothing was registered."""
+        found = self._ask("list", lambda c: c.search_model_versions(f"name='{self.registered}'"))
+        ordered = sorted(found, key=lambda v: int(v.version), reverse=True)
+        return [self._version(version) for version in ordered]
+
+    def _version(self, found: Any) -> Version:
+        whole = self._ask("read", lambda c: c.get_model_version(self.registered, found.version))
+        aliases = tuple(sorted(whole.aliases))
+        return Version(str(whole.version), aliases, whole.tags, whole.creation_timestamp)
+
+    def find(self, reference: str) -> Version | None:
+        """Return the version with this alias or number; None where there is none."""
+        fits = (v for v in self.versions() if reference in (*v.aliases, v.number))
+        return next(fits, None)
+
+    def register(self, folder: Path, example: Any, tags: Mapping[str, str]) -> Version:
+        """Put a model's folder into the registry, or find it there by its weights."""
+        fingerprint = weights_fingerprint(folder)
+        known = next((v for v in self.versions() if v.fingerprint == fingerprint), None)
+        if known is None:
+            uri = self._logged(folder, fingerprint, example)
+            made = self._ask("register in", lambda _: self._create(uri))
+            known = self._version(made)
+        for key, value in {**tags, "fingerprint": fingerprint}.items():
+            self.tag(known, key, value)
+        found = self.find(known.number)
+        assert found is not None
+        return found
+
+    def _create(self, uri: str) -> Any:
+        runs.mlflow.set_tracking_uri(runs.tracking_uri())
+        return runs.mlflow.register_model(uri, self.registered)
+
+    def _logged(self, folder: Path, fingerprint: str, example: Any) -> str:
+        """Return the URI of the logged model with these weights; log it where there is none."""
+        found = self._ask("search", lambda c: self._with_weights(c, fingerprint))
+        if found:
+            return str(found[0].model_uri)
+        stage = f"register_{self.name}"
+        run = runs.open_run(stage, runs.provenance(stage, {self.name: fingerprint}), {})
+        run.model(self.name, folder, example)
+        run.close("FINISHED")
+        found = self._ask("search", lambda c: self._with_weights(c, fingerprint))
+        if not found:
+            raise RegistryError(f"the {self.name} could not be logged to MLflow; see the warning")
+        return str(found[0].model_uri)
+
+    def _with_weights(self, client: Any, fingerprint: str) -> Any:
+        wanted = f"name = '{self.name}' AND tags.fingerprint = '{fingerprint}'"
+        return client.search_logged_models([runs.experiment_id(client)], filter_string=wanted)
+
+    def tag(self, version: Version, key: str, value: str) -> None:
+        """Set a tag of a version."""
+        self._ask(
+            "write to",
+            lambda c: c.set_model_version_tag(self.registered, version.number, key, value),
+        )
+
+    def point(self, alias: str, version: Version | None) -> None:
+        """Let an alias name this version; None takes the alias away."""
+        if version is None:
+            self._ask("write to", lambda c: c.delete_registered_model_alias(self.registered, alias))
+            return
+        self._ask(
+            "write to",
+            lambda c: c.set_registered_model_alias(self.registered, alias, version.number),
+        )
+
+    def folder(self, reference: str) -> Path:
+        """Return the folder of a version on this disk, fetched once and kept by its number."""
+        version = self.find(reference)
+        if version is None:
+            raise RegistryError(
+                f"MLflow holds no {reference} of {self.registered}; name a model's folder, or "
+                f"make one with `python -m tasks.promotion.promote {self.name}`"
+            )
+        fingerprint = version.fingerprint or "unknown"
+        home = runs.repository_root() / "data/cache/models"
+        kept = home / f"{self.name}-{version.number}-{fingerprint[:12]}"
+        if not kept.is_dir():
+            self._fetch(version, kept)
+        if weights_fingerprint(kept) != version.fingerprint:
+            raise RegistryError(f"{kept}: its weights are not those registered; delete the folder")
+        return kept
+
+    def _fetch(self, version: Version, kept: Path) -> None:
+        uri = f"models:/{self.registered}/{version.number}"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            runs.mlflow.set_tracking_uri(runs.tracking_uri())
+            fetched = self._ask(
+                "fetch from",
+                lambda _: runs.mlflow.artifacts.download_artifacts(
+                    artifact_uri=f"{uri}/artifacts/{self.name}", dst_path=scratch
+                ),
+            )
+            check_data(Path(fetched))
+            with replaced_folder(kept) as fresh:
+                shutil.copytree(fetched, fresh, dirs_exist_ok=True)
+
+    def _ask(self, what: str, question: Any) -> Any:
+        try:
+            return question(self._client)
+        except RegistryError:
+            raise
+        except Exception as error:
+            raise RegistryError(
+                f"can't {what} the model registry in MLflow: {one_line(error)}; check "
+                "MLFLOW_TRACKING_URI and that the server runs"
+            ) from error
+
+
+def check_data(folder: Path) -> None:
+    """Raise RegistryError where a model's folder holds anything but data."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or (path.is_file() and path.suffix not in DATA):
+            raise RegistryError(
+                f"the registered model holds {path.relative_to(folder)}, needed only "
+                f"{', '.join(sorted(DATA))}; it is not used"
+            )
+
+
+def model_folder(text: str, name: ModelName) -> Path:
+    """Return the folder that `text` means: a path, an alias or number in the registry.
+
+    champion, challenger, previous, a version's number, or models:/NAME@alias. A folder of that
+    name wins.
+    """
+    if Path(text).exists():
+        return Path(text)
+    reference = text.removeprefix(f"models:/{REGISTERED[name]}").lstrip("@/")
+    if reference in ALIASES or reference.isdigit():
+        return Registry(name).folder(reference)
+    return Path(text)

@@ -1,0 +1,1 @@
+"""The frame of a stage: parameters, console, errors and JSON."""

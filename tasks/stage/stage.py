@@ -1,0 +1,68 @@
+"""The frame of every stage: errors as one line, outputs whole or absent."""
+
+import json
+import math
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from remint.core.atomic import replaced_file
+from tasks.stage.console import discreet
+
+DIGITS = 6
+UNREACHABLE = 75
+
+
+def entry(main: Callable[[], None]) -> None:
+    """Run a stage's `main`; a ValueError or OSError ends it with one line on stderr and exit 1.
+
+    Exit 75 (EX_TEMPFAIL of BSD's sysexits) where a store or a site was not to be reached, which
+    may pass: a flow tries such a stage once more.
+    """
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        print(f"error: {discreet(' '.join(str(error).split()))}", file=sys.stderr, flush=True)
+        raise SystemExit(UNREACHABLE if unreachable(error) else 1) from None
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr, flush=True)
+        raise SystemExit(130) from None
+
+
+def unreachable(error: BaseException | None) -> bool:
+    """Return whether an error goes back to a connection that was not made, or broke."""
+    while error is not None:
+        if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+            return not isinstance(error, BrokenPipeError)  # a pager that was closed
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    """Write `data` as JSON: keys sorted, floats rounded to 6 digits, atomic.
+
+    Raises ValueError naming the first value that is not finite, since JSON has no word for it.
+    """
+    write_text(path, json.dumps(_rounded(data, Path(path).name), indent=2, sort_keys=True) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 `text` to a temporary name beside `path`, then rename it when whole."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_file(target) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
+def _rounded(data: Any, where: str) -> Any:
+    if isinstance(data, Mapping):
+        return {str(key): _rounded(value, f"{where}: {key}") for key, value in data.items()}
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        return [_rounded(value, f"{where}[{i}]") for i, value in enumerate(data)]
+    if hasattr(data, "tolist"):  # numpy arrays and scalars
+        return _rounded(data.tolist(), where)
+    if isinstance(data, float) and not math.isfinite(data):
+        raise ValueError(f"{where} is {data}, which JSON cannot hold; leave the figure out")
+    return round(data, DIGITS) if isinstance(data, float) else data

@@ -1,0 +1,1 @@
+"""MLflow: runs, delivery of metrics, provenance; the only room that imports mlflow."""

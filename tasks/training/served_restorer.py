@@ -1,0 +1,35 @@
+"""The restorer as MLflow serves it: a column of base64 PNG images in, the same column restored.
+
+MLflow keeps this file and runs it where it loads the model, with `tasks` and `remint` beside it.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from remint.restorer.restorer import Restorer
+from remint.restorer.tiling import restore_image
+from tasks.tracking.runs import PythonModel, set_model
+from tasks.training.base64_images import decode, encode
+
+TILE = 256
+OVERLAP = 32
+
+
+class ServedRestorer(PythonModel):
+    """A pyfunc model over a Remint model folder."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the model folder; MLflow asks for this argument's name."""
+        self.restorer = Restorer.load(context.artifacts["restorer"])
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """Restore the `image` column (base64 of any PNG or JPEG, grey or colour, any size)."""
+        del context, params
+        return pd.DataFrame({"image": [self._restored(text) for text in model_input["image"]]})
+
+    def _restored(self, text: str) -> str:
+        return encode(restore_image(self.restorer, decode(text), TILE, OVERLAP))
+
+
+set_model(ServedRestorer())
