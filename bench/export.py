@@ -53,7 +53,7 @@ class Noise:
         shape = (len(seeds), SIDE, SIDE, 1)
         return np.random.default_rng(int(seeds[0])).integers(0, 256, shape, dtype=np.uint8)
 
-    def judge(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
+    def logits(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
         return images.mean((1, 2, 3)).astype(np.float32)
 
 

@@ -27,7 +27,7 @@ from tasks.commands import presets
 from tasks.tracking import delivery, runs
 
 CLEAN = Path("data/clean")
-TAKE, SEND = train_generator.take, delivery.Outbox._deliver
+TAKE, SEND = train_generator.take, delivery.DeliveryQueue._deliver
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Cost:
         TAKE(*given)
         self.times.append(time.perf_counter())
 
-    def deliver(self, box: delivery.Outbox, item: Any) -> None:
+    def deliver(self, box: delivery.DeliveryQueue, item: Any) -> None:
         """Send as the outbox does, and note its CPU time."""
         before = time.thread_time()
         SEND(box, item)
@@ -102,7 +102,7 @@ def trained(folder: Path, name: str, uri: str | None) -> Cost:
     silent = mock.patch.object(runs, "open_run", lambda *_: runs.Run(None, None))
     with (
         mock.patch.object(train_generator, "take", cost.take),
-        mock.patch.object(delivery.Outbox, "_deliver", lambda *given: cost.deliver(*given)),
+        mock.patch.object(delivery.DeliveryQueue, "_deliver", lambda *given: cost.deliver(*given)),
         mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": uri or ""}),
         silent if uri is None else nullcontext(),
     ):

@@ -193,13 +193,13 @@ def main() -> None:
 
 
 def measure_generator(path: Path, number: int) -> None:
-    """Measure the default generator's game at 28 px, without looks on the way."""
+    """Measure the default generator's game at 28 px, without snapshots on the way."""
     images = 6_400
     config = params.load("train_generator", TrainGeneratorConfig, path)
     config = replace(
         config,
         network=chosen(config.network, 28, on_gpu=False),
-        looks=replace(config.looks, every=10**9, images=20, probe=None, select="kid"),
+        snapshots=replace(config.snapshots, every=10**9, images=20, probe=None, select="kid"),
         loop=replace(config.loop, log_every=images // 10, checkpoint_every=10**9),
     )
     with tempfile.TemporaryDirectory() as folder:

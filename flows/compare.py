@@ -32,7 +32,7 @@ VARIANTS: dict[str, Settings] = {
     "article": {
         f"{NETWORK}.name": "article",
         f"{NETWORK}.width": 64,
-        f"{NETWORK}.judge_width": 64,
+        f"{NETWORK}.discriminator_width": 64,
         f"{LOSS}.game": "non_saturating",
         f"{LOSS}.gamma": 0.0,
         f"{OPTIMISER}.rate": 2.0e-4,
@@ -43,7 +43,7 @@ VARIANTS: dict[str, Settings] = {
     "vae": {f"{NETWORK}.name": "vae"},
     "conv": {f"{NETWORK}.name": "conv"},
     # widths that a CPU can bear; on a GPU take those of the preset `gpu`
-    "r3": {f"{NETWORK}.name": "r3", f"{NETWORK}.width": 32, f"{NETWORK}.judge_width": 32},
+    "r3": {f"{NETWORK}.name": "r3", f"{NETWORK}.width": 32, f"{NETWORK}.discriminator_width": 32},
 }
 SHARED: Settings = {"ingest.size": 32}  # a size that all of them have
 GOAL = "report_augmentation"

@@ -36,8 +36,8 @@ from remint.generator_evaluation.scoring import (
 )
 from remint.images.imageset import ImageSet
 from tasks.figures.generator import (
-    Judge,
     Measured,
+    Yardstick,
     class_means,
     flat_metrics,
     headline_row,
@@ -97,12 +97,12 @@ def evaluate(
 ) -> tuple[dict[str, float], np.ndarray]:
     """Write the report of a generator; return its metrics and the sheet of samples."""
     reals = read_reals(clean, mint, config, watch)
-    judge = make_judge(config, clean, reals)
-    measured = measure(config, mint, reals, judge)
-    rivals = [{**_facts(m), **_rival(config, m, reals, judge)} for m in others]
-    metrics = flat_metrics(measured, judge)
+    yardstick = make_yardstick(config, clean, reals)
+    measured = measure(config, mint, reals, yardstick)
+    rivals = [{**_facts(m), **_rival(config, m, reals, yardstick)} for m in others]
+    metrics = flat_metrics(measured, yardstick)
     figures = {
-        "notes": [*_origin_notes(mint, clean), *measured.notes, *judge.notes],
+        "notes": [*_origin_notes(mint, clean), *measured.notes, *yardstick.notes],
         "model": _facts(mint),
         "headline_space": headline_row(measured.rows)["space"],
         "rows": measured.rows,
@@ -112,42 +112,44 @@ def evaluate(
     with replaced_folder(report) as folder:
         stage.write_json(folder / "metrics.json", metrics)
         stage.write_json(folder / "figures.json", figures)
-        found = sheets(config, mint, reals, judge, measured)
+        found = sheets(config, mint, reals, yardstick, measured)
         return metrics, write_gallery(folder, found)
 
 
-def make_judge(config: EvaluateGeneratorConfig, clean: ImageSet, reals: Reals) -> Judge:
+def make_yardstick(config: EvaluateGeneratorConfig, clean: ImageSet, reals: Reals) -> Yardstick:
     """Load the networks at hand, and train the set's own classifier where it has classes."""
     device = pick_device(config.device)
     spaces, notes = pretrained_spaces(device)
     if len(clean.class_names) < 2:
         note = "No class figures and no classifier's space: the set has fewer than two classes."
-        return Judge(spaces, None, None, [*notes, note])
+        return Yardstick(spaces, None, None, [*notes, note])
     say("training the set's own classifier, or taking it from the cache")
     classifier = set_classifier(
         clean, config.classifier, config.training_images, config.seed, reals.cache, str(device)
     )
     accuracy = accuracy_on_test(classifier, reals)
-    return Judge([*spaces, ClassifierExtractor(classifier)], classifier, accuracy, notes)
+    return Yardstick([*spaces, ClassifierExtractor(classifier)], classifier, accuracy, notes)
 
 
-def measure(config: EvaluateGeneratorConfig, mint: Mint, reals: Reals, judge: Judge) -> Measured:
+def measure(
+    config: EvaluateGeneratorConfig, mint: Mint, reals: Reals, yardstick: Yardstick
+) -> Measured:
     """Return a generator's figures in every space and for every class."""
     rows, notes = [], []
-    for space in judge.spaces:
+    for space in yardstick.spaces:
         own = isinstance(space, ClassifierExtractor)
         asked = config.classifier_images if own else config.images
         scored = score_space(mint, reals, space, asked, config.seed)
         rows.append(scored.row)
         notes += scored.notes
-    if judge.classifier is None:
+    if yardstick.classifier is None:
         return Measured(rows, notes=notes)
     count = config.images_per_class
-    samples = sample_classes(mint, judge.classifier, count, config.seed, watch)
+    samples = sample_classes(mint, yardstick.classifier, count, config.seed, watch)
     known = reals.reference.head(config.search_images)
-    features = reals.features(ClassifierExtractor(judge.classifier), known)
+    features = reals.features(ClassifierExtractor(yardstick.classifier), known)
     classes = class_rows(samples, mint.class_names, known, features)
-    return Measured(rows, classes, samples, notes + class_notes(classes, judge.accuracy))
+    return Measured(rows, classes, samples, notes + class_notes(classes, yardstick.accuracy))
 
 
 def watch(items: Iterable[T], total: int, label: str) -> Iterator[T]:
@@ -156,10 +158,10 @@ def watch(items: Iterable[T], total: int, label: str) -> Iterator[T]:
 
 
 def _rival(
-    config: EvaluateGeneratorConfig, mint: Mint, reals: Reals, judge: Judge
+    config: EvaluateGeneratorConfig, mint: Mint, reals: Reals, yardstick: Yardstick
 ) -> dict[str, Any]:
     read_reals(reals.clean, mint, config, watch)  # refuses a generator of another set
-    measured = measure(config, mint, reals, judge)
+    measured = measure(config, mint, reals, yardstick)
     return {"rows": measured.rows, "classes": measured.classes, **class_means(measured.classes)}
 
 

@@ -68,14 +68,14 @@ def shown(items: Iterable[Item], total: int) -> Iterable[Item]:
 def write_report(folder: Path, summary: Summary) -> None:
     """Write metrics.json, figures.json and the pictures with gallery.json."""
     stage.write_json(folder / "metrics.json", summary.metrics)
-    figures = {"notes": summary.notes, "classes": summary.tally.classes()}
+    figures = {"notes": summary.notes, "classes": summary.counts.classes()}
     stage.write_json(folder / "figures.json", figures)
     pictures = folder / "gallery"
     pictures.mkdir()
     listed = [{"group": "exported", "title": "Exported, a row a class", "file": "exported.png"}]
     (pictures / "exported.png").write_bytes(encode_png(exported_sheet(summary)))
     for name in FILTERS:
-        if images := summary.tally.turned_down.get(name):
+        if images := summary.counts.turned_down.get(name):
             title = f"Turned down by {name.replace('_', ' ')}"
             listed.append({"group": "rejected", "title": title, "file": f"{name}.png"})
             (pictures / f"{name}.png").write_bytes(encode_png(sheet([images])))
@@ -84,7 +84,7 @@ def write_report(folder: Path, summary: Summary) -> None:
 
 def exported_sheet(summary: Summary) -> np.ndarray:
     """Return uint8 HW3: a row of exported images a class."""
-    rows = [images for _, images in sorted(summary.tally.shown.items())]
+    rows = [images for _, images in sorted(summary.counts.shown.items())]
     return sheet(rows)
 
 
@@ -92,7 +92,7 @@ def tell(summary: Summary, out: Path) -> None:
     """Say the outcome: one line, and one for each note."""
     figures = summary.metrics
     turned = [
-        f"{name.replace('_', ' ')} {n:,}" for name, n in summary.tally.by_filter().items() if n
+        f"{name.replace('_', ' ')} {n:,}" for name, n in summary.counts.by_filter().items() if n
     ]
     because = f" ({', '.join(turned)} turned down)" if turned else ""
     say(f"exported {figures['images']:,.0f} of {figures['minted']:,.0f} minted{because} to {out}")

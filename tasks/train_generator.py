@@ -18,7 +18,7 @@ import torch
 
 from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
-from remint.generator.generator import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
+from remint.generator.generator import CARD, DISCRIMINATOR_WEIGHTS, FORMAT, WEIGHTS, Minter
 from remint.generator.train import MintReport, TrainGeneratorConfig, train_generator
 from remint.images.imageset import ImageSet
 from remint.networks.weights import save_network
@@ -28,7 +28,7 @@ from tasks.stage import params, stage
 from tasks.stage.console import say
 from tasks.tracking import runs
 from tasks.training import single_run
-from tasks.training.log import UNFINISHED, Diary
+from tasks.training.log import UNFINISHED, TrainingLog
 
 COLUMNS, ROWS = 10, 20  # of a sample grid: images a class, and at most so many classes
 
@@ -66,17 +66,17 @@ def _run(
     with (
         single_run.alone(model / UNFINISHED, on_gpu, stop_reason),
         runs.stage_run("train_generator", config, data) as run,
-        closing(Diary(model / UNFINISHED, run)) as diary,
+        closing(TrainingLog(model / UNFINISHED, run)) as log,
     ):
         for report in reports:
-            take(report, diary, config.budget.images)
+            take(report, log, config.budget.images)
         publish(model, report)
         run.figures({f"selected_{name}": value for name, value in report.best.items()})
         run.artifact(model / "history.csv")
         run.model("generator", model, served_example(report.minter))
 
 
-def take(report: MintReport, diary: Diary, total: int | None) -> None:
+def take(report: MintReport, log: TrainingLog, total: int | None) -> None:
     """Take one report down."""
     progress = report.progress
     if progress.note:
@@ -84,11 +84,11 @@ def take(report: MintReport, diary: Diary, total: int | None) -> None:
         return
     values = {**progress.losses, **(report.figures if report.fresh else {})}
     if progress.losses:
-        diary.row("generator", progress.images, progress, values)
+        log.row("generator", progress.images, progress, values)
     if progress.sample_due:
-        diary.picture(sample_grid(report.minter), progress.images)
-    shown = f"KID {report.figures['selection_kid']:.4f}" if report.figures else "no look yet"
-    diary.tell("generator", progress, total, shown)
+        log.picture(sample_grid(report.minter), progress.images)
+    shown = f"KID {report.figures['selection_kid']:.4f}" if report.figures else "no snapshot yet"
+    log.tell("generator", progress, total, shown)
 
 
 def served_example(minter: Minter) -> pd.DataFrame:
@@ -120,12 +120,12 @@ def publish(model: Path, report: MintReport) -> None:
     }
     with replaced_folder(model) as folder:
         shutil.copy2(unfinished / "best.safetensors", folder / WEIGHTS)
-        for name in ("history.csv", "looks.json"):
+        for name in ("history.csv", "snapshots.json"):
             shutil.copy2(unfinished / name, folder)
         shutil.copytree(unfinished / "samples", folder / "samples")
         save_network(folder / "last.safetensors", minter.network)
         if minter.discriminator is not None:
-            save_network(folder / JUDGE_WEIGHTS, minter.discriminator)
+            save_network(folder / DISCRIMINATOR_WEIGHTS, minter.discriminator)
         (folder / CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
 
 

@@ -27,7 +27,7 @@ from tasks.stage.console import say
 from tasks.tracking import runs
 from tasks.training import single_run
 from tasks.training.base64_images import encode
-from tasks.training.log import UNFINISHED, Diary
+from tasks.training.log import UNFINISHED, TrainingLog
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -65,9 +65,9 @@ def _run(
     with (
         single_run.alone(model / UNFINISHED, on_gpu, stop_reason),
         runs.stage_run("train_restorer", config, data) as run,
-        closing(Diary(model / UNFINISHED, run)) as diary,
+        closing(TrainingLog(model / UNFINISHED, run)) as log,
     ):
-        notes = Notes(config, clean, corrupted, diary)
+        notes = Notes(config, clean, corrupted, log)
         reports = train_restorer(config, clean, corrupted, model / UNFINISHED, stop_reason)
         for report in reports:
             notes.take(report)
@@ -78,14 +78,14 @@ def _run(
 
 
 class Notes:
-    """Takes the reports of both stages down in the diary, and keeps their finished weights."""
+    """Takes the reports of both stages down in the log, and keeps their finished weights."""
 
     def __init__(
-        self, config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet, diary: Diary
+        self, config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet, log: TrainingLog
     ) -> None:
-        self.config, self.diary = config, diary
+        self.config, self.log = config, log
         sigma, count = config.data.noise_sigma, config.validation_images
-        self.looks = Validation(clean, corrupted, count, sigma, config.seed)
+        self.validation = Validation(clean, corrupted, count, sigma, config.seed)
         self.seen: dict[str, int] = {}
         self.card: dict[str, Any] = {}
 
@@ -97,17 +97,17 @@ class Notes:
             return
         earlier = sum(seen for stage, seen in self.seen.items() if stage != name)
         self.card, step = report.restorer.card, progress.images + earlier
-        values = {**progress.losses, **self.looks.psnr(report.restorer)}
+        values = {**progress.losses, **self.validation.psnr(report.restorer)}
         if progress.losses:  # a stage that was finished before has nothing new to tell
-            self.diary.row(name, step, progress, values)
-        grid = self.looks.grid(report.restorer) if progress.sample_due else None
+            self.log.row(name, step, progress, values)
+        grid = self.validation.grid(report.restorer) if progress.sample_due else None
         if grid is not None:
-            self.diary.picture(grid, step)
+            self.log.picture(grid, step)
         if progress.finished:
-            save_weights(self.diary.folder, name, report.restorer.network)
+            save_weights(self.log.folder, name, report.restorer.network)
             self.seen[name] = progress.images
         total = getattr(self.config, name).budget.images
-        self.diary.tell(name, progress, total, _figures(values))
+        self.log.tell(name, progress, total, _figures(values))
 
 
 def _figures(values: dict[str, float]) -> str:

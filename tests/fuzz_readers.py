@@ -15,7 +15,7 @@ import atheris
 
 with atheris.instrument_imports(include=["tasks.stage.params", "remint.ingest", "remint.images"]):
     from remint.corruptions.config import CorruptConfig
-    from remint.images.imageset import TALLY, ImageSet
+    from remint.images.imageset import COUNTS_FILE, ImageSet
     from remint.ingest.tables import TableConfig, table_source
     from tasks.stage import params
 
@@ -31,7 +31,7 @@ def read_params(folder: Path, data: bytes) -> None:
 def read_set(folder: Path, data: bytes) -> None:
     """Read bytes as the only shard of an image set of three rows."""
     (folder / "part-00000.parquet").write_bytes(data)
-    (folder / TALLY).write_text('{"shards": 1, "rows": 3}')
+    (folder / COUNTS_FILE).write_text('{"shards": 1, "rows": 3}')
     found = ImageSet(folder)
     found.frame()
     list(found.images())

@@ -28,7 +28,7 @@ SECTION: dict[str, Any] = {
         "smallest_gain": 1.0,
         "confidence": 0.95,
         "duplicate_rms": 2.0,
-        "judge": {"steps": 8, "batch": 16, "rate": 0.01, "width": 4},
+        "classifier": {"steps": 8, "batch": 16, "rate": 0.01, "width": 4},
     },
     "copies": {
         "features": "auto",

@@ -61,7 +61,7 @@ class FakeMinter:
         noise = np.random.default_rng(seed).integers(0, 100, (12, 12, self.channels))
         return (noise + 40 * label).astype(np.uint8)
 
-    def judge(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
+    def logits(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
         return images.mean((1, 2, 3)).astype(np.float32)
 
 

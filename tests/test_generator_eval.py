@@ -30,7 +30,7 @@ from remint.images.imagefile import decode
 from remint.images.imageset import ImageSet, Record, pixel_id, write
 from tasks import evaluate_generator
 from tasks.evaluate_generator import evaluate, sentence
-from tasks.figures.generator import Judge, Measured, sheets
+from tasks.figures.generator import Measured, Yardstick, sheets
 
 CONFIG = EvaluateGeneratorConfig(
     seed=0,
@@ -287,9 +287,11 @@ def test_copies_lie_above_their_originals_in_the_sheets_of_neighbours(
 ) -> None:
     reals = read_reals(clean, Copier(), config, lambda items, *_: items)
     shown = Shown(Copier(), config.gallery, 0)
-    judge, measured = Judge([], None, None, []), Measured([])
+    yardstick, measured = Yardstick([], None, None, []), Measured([])
     whole = replace(config, search_images=10**6)
-    nearest = [p for p in sheets(whole, shown.mint, reals, judge, measured) if p.group == "nearest"]
+    nearest = [
+        p for p in sheets(whole, shown.mint, reals, yardstick, measured) if p.group == "nearest"
+    ]
     train = {image.tobytes() for image in reals.images(reals.reference)}
     copied = [image.tobytes() in train for image in shown.samples(0, 4)]
     above, below = np.split(nearest[0].image, 2)

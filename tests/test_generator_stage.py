@@ -33,7 +33,7 @@ def folder(tmp_path: Path, root: Path) -> Path:
     imageset.write(tmp_path / "clean", records, metadata={"class_names": ["a", "b"], "channels": 1})
     (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
     presets.apply_preset("tiny", tmp_path / "params.yaml")
-    change(tmp_path, looks={"images": 20})
+    change(tmp_path, snapshots={"images": 20})
     return tmp_path
 
 
@@ -60,14 +60,14 @@ def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(folder: Path) -> 
         "generator.safetensors",
         "history.csv",
         "last.safetensors",
-        "looks.json",
+        "snapshots.json",
         "samples",
     }
     history = pd.read_csv(folder / "model/history.csv")
     assert history["images"].is_monotonic_increasing and history["selection_kid"].notna().any()
     minter = Minter.load(folder / "model")
     assert minter.card["images_seen"] == 1280 and minter.class_names == ["a", "b"]
-    scores = json.loads((folder / "model/looks.json").read_text())
+    scores = json.loads((folder / "model/snapshots.json").read_text())
     least = min(score["selection_kid"] for score in scores)
     assert minter.card["selected"]["selection_kid"] == pytest.approx(least)
 

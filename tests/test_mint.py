@@ -14,8 +14,12 @@ from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
-from remint.generator.generator import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
-from remint.generator.networks.catalogue import GeneratorConfig, build_generator, build_judge
+from remint.generator.generator import CARD, DISCRIMINATOR_WEIGHTS, FORMAT, WEIGHTS, Minter
+from remint.generator.networks.catalogue import (
+    GeneratorConfig,
+    build_discriminator,
+    build_generator,
+)
 from remint.images.imageset import ImageSet, Record, pixel_id, write
 from tasks import export_synthetic
 from tasks.commands import mint_files
@@ -33,7 +37,7 @@ SECTION: dict[str, Any] = {
         "near_duplicate": None,
         "training_copy": 0.1,
         "confidence": 0.01,
-        "judge": 0.2,
+        "discriminator": 0.2,
     },
     "reals": {
         "space": {"side": 8, "shift": 1},
@@ -67,9 +71,9 @@ def save_generator(folder: Path, trained_on: str) -> None:
     config = GeneratorConfig("conv", 8, 8, 16)
     folder.mkdir()
     save_file(build_generator(config, 1, 8, 2).state_dict(), folder / WEIGHTS)
-    judge = build_judge(config, 1, 8, 2)
-    assert judge is not None
-    save_file(judge.state_dict(), folder / JUDGE_WEIGHTS)
+    discriminator = build_discriminator(config, 1, 8, 2)
+    assert discriminator is not None
+    save_file(discriminator.state_dict(), folder / DISCRIMINATOR_WEIGHTS)
     card = {"format": FORMAT, "channels": 1, "size": 8, "class_names": ["a", "b"]}
     card |= {"network": asdict(config), "images_seen": 10, "data": {"clean": trained_on}}
     (folder / CARD).write_text(json.dumps(card))

@@ -1,4 +1,4 @@
-"""Claims about minting: the losses, what is drawn, exact resumption, trouble, and the Minter."""
+"""Claims about minting: the losses, what is drawn, exact resumption, failure, and the Minter."""
 
 import json
 import os
@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 
 from remint.classifier.train import ClassifierConfig
 from remint.generator.data import LabelledDataConfig, LabelledSource, labelled_batches
-from remint.generator.generator import CARD, FORMAT, JUDGE_WEIGHTS, WEIGHTS, Minter
+from remint.generator.generator import CARD, DISCRIMINATOR_WEIGHTS, FORMAT, WEIGHTS, Minter
 from remint.generator.networks.catalogue import (
     GeneratorConfig,
+    build_discriminator,
     build_generator,
-    build_judge,
     chosen,
 )
 from remint.generator.objective import (
@@ -31,7 +31,7 @@ from remint.generator.objective import (
     sigma_vae_loss,
 )
 from remint.generator.probe import Probe
-from remint.generator.selection import LookConfig, diversity, nearest
+from remint.generator.selection import SnapshotConfig, diversity, nearest
 from remint.generator.train import MintReport, TrainGeneratorConfig, train_generator
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
@@ -53,7 +53,7 @@ CONFIG = TrainGeneratorConfig(
     loss=MintLossConfig("relativistic", None, 0.1, "exact", 2, "ada", 0.2),
     budget=Budget(96, None),
     optimiser=OptimiserConfig(1e-3, 1e-4, (0.0, 0.9), 0.99, 0.0),
-    looks=LookConfig(32, 20, 0.0, 0.0, 2.0, None, "kid"),
+    snapshots=SnapshotConfig(32, 20, 0.0, 0.0, 2.0, None, "kid"),
     loop=LoopConfig(1, None, 50, 16, 1000, 16, 2, HealthConfig(1e3, 1e6, 1.0, 1.0, 1, 0.5)),
 )
 SCRIPT = """
@@ -97,16 +97,16 @@ def source(data: Path, **values: bool) -> LabelledSource:
 
 def test_the_approximate_penalty_is_the_exact_one_in_expectation() -> None:
     torch.manual_seed(0)
-    judge = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 6), torch.nn.Tanh())
-    judge.append(torch.nn.Linear(6, 1))
+    discriminator = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 6), torch.nn.Tanh())
+    discriminator.append(torch.nn.Linear(6, 1))
     x = torch.randn(2, 3, 2, 2, dtype=torch.float64).requires_grad_()
-    judge.double()
-    gradient = torch.autograd.grad(judge(x).sum(), x)[0]
+    discriminator.double()
+    gradient = torch.autograd.grad(discriminator(x).sum(), x)[0]
     exact = gradient.square().flatten(1).sum(1).mean()
     many = x.detach().repeat(20_000, 1, 1, 1)
     nudged = many + STEP * torch.randn_like(many)
     with torch.no_grad():
-        found = approximate_penalty(judge(many)[:, 0], judge(nudged)[:, 0])
+        found = approximate_penalty(discriminator(many)[:, 0], discriminator(nudged)[:, 0])
     assert float(found) == pytest.approx(float(exact), rel=0.03)
 
 
@@ -193,7 +193,7 @@ def test_every_idea_trains_and_keeps_its_best_snapshot(
 
 def test_the_snapshot_with_the_lowest_kid_is_the_best(data: Path, tmp_path: Path) -> None:
     best = train(CONFIG, data, tmp_path / "run")[-1].best
-    scores = json.loads((tmp_path / "run/looks.json").read_text())
+    scores = json.loads((tmp_path / "run/snapshots.json").read_text())
     assert [score["images"] for score in scores] == [32, 64, 96]
     assert best["selection_kid"] == min(score["selection_kid"] for score in scores)
 
@@ -222,15 +222,15 @@ def test_a_killed_generator_run_ends_bit_identical(data: Path, tmp_path: Path) -
     assert whole.keys() == killed.keys() and all(torch.equal(whole[n], killed[n]) for n in whole)
 
 
-# trouble
+# failure
 
 
 def test_a_run_that_collapses_stops_with_a_sentence(data: Path, tmp_path: Path) -> None:
-    strict = replace(CONFIG, looks=replace(CONFIG.looks, collapse_limit=0.99))
+    strict = replace(CONFIG, snapshots=replace(CONFIG.snapshots, collapse_limit=0.99))
     train(strict, data, tmp_path / "young")  # it only begins: no collapse
     (tmp_path / "run").mkdir()
     earlier = {"images": 0, "selection_kid": 9.0, "diversity_ratio": 1.0, "copy_ratio": 1.0}
-    (tmp_path / "run/looks.json").write_text(json.dumps([earlier]))
+    (tmp_path / "run/snapshots.json").write_text(json.dumps([earlier]))
     with pytest.raises(Diverged, match="the generator collapsed: its images differ"):
         train(strict, data, tmp_path / "run")
 
@@ -265,10 +265,10 @@ def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
     torch.manual_seed(0)
-    judge = build_judge(NETWORK, 3, 16, 3)
-    assert judge is not None
+    discriminator = build_discriminator(NETWORK, 3, 16, 3)
+    assert discriminator is not None
     save_file(build_generator(NETWORK, 3, 16, 3).state_dict(), folder / WEIGHTS)
-    save_file(judge.state_dict(), folder / JUDGE_WEIGHTS)
+    save_file(discriminator.state_dict(), folder / DISCRIMINATOR_WEIGHTS)
     card = {"format": FORMAT, "channels": 3, "size": 16, "class_names": ["a", "b", "c"]}
     (folder / CARD).write_text(json.dumps({**card, "network": vars(NETWORK)}))
     return folder
@@ -302,7 +302,7 @@ def test_the_fingerprint_is_of_the_weights(model: Path) -> None:
 def test_judging_asks_the_discriminator_and_leaves_it_as_it_was(model: Path) -> None:
     minter = Minter.load(model, device="cpu")
     images = minter.mint(np.zeros(70, int), np.arange(70))
-    logits = minter.judge(images, np.zeros(70, int))
+    logits = minter.logits(images, np.zeros(70, int))
     assert logits is not None and logits.shape == (70,) and np.isfinite(logits).all()
 
 
@@ -318,7 +318,7 @@ def test_judging_asks_the_discriminator_and_leaves_it_as_it_was(model: Path) -> 
             "can't be used as this model's",
         ),
         (lambda folder: os.truncate(folder / WEIGHTS, 900), "can't be used as this model's"),
-        (lambda folder: (folder / JUDGE_WEIGHTS).unlink(), "can't be used as this model's"),
+        (lambda folder: (folder / DISCRIMINATOR_WEIGHTS).unlink(), "can't be used as this model's"),
     ],
 )
 def test_a_folder_that_holds_no_whole_generator_is_refused(model, broken, sentence: str) -> None:
@@ -346,5 +346,5 @@ def test_a_probe_finds_no_gap_in_real_images_and_a_wide_one_under_wrong_names(da
     clean = ImageSet(data)
     source = LabelledSource(clean, CONFIG.data, 0)
     probe = Probe(source, clean, ClassifierConfig(60, 16, 1e-2, 8, "none"))
-    assert probe.look(Repeater(source, 0))["probe_gap_points"] == 0.0
-    assert probe.look(Repeater(source, 1))["probe_gap_points"] > 20
+    assert probe.score(Repeater(source, 0))["probe_gap_points"] == 0.0
+    assert probe.score(Repeater(source, 1))["probe_gap_points"] > 20

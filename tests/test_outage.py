@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 LONGER = {
     "train_generator": {
         "budget": {"images": 32000},
-        "looks": {"every": 16000},
+        "snapshots": {"every": 16000},
         "loop": {"sample_every": 16000, "checkpoint_every": 4000},
     }
 }

@@ -234,3 +234,9 @@ def test_a_site_that_is_not_to_be_reached_ends_a_stage_so_that_it_is_tried_again
 def test_progress_in_a_log_is_one_line_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(console.progress([1, 2, 3], label="corrupting")) == [1, 2, 3]
     assert capsys.readouterr().out == "corrupting: 3 of 3 in 0 s\n"
+
+
+@pytest.mark.parametrize(("old", "new"), params.RENAMED.items())
+def test_a_key_of_an_earlier_version_is_refused_with_its_new_name(old: str, new: str) -> None:
+    said = params.unknown(f"train_generator.{old}", old.rsplit(".", 1)[1], [])
+    assert said.endswith(f"this key has a new name, {new}; write that")

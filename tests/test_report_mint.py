@@ -68,7 +68,14 @@ def folders(tmp_path: Path) -> list[Path]:
         "suspects": {"images": 60, "suspected_share": 0.05, "held_out_suspected_share": 0.005},
         "selftest": [{"description": "turned", "detected_share": 0.485, "planted": 200}],
     }
-    counts = {"class": "cat", "wanted": 6, "exported": 5, "minted": 9, "judge": 1, "validity": 3}
+    counts = {
+        "class": "cat",
+        "wanted": 6,
+        "exported": 5,
+        "minted": 9,
+        "discriminator": 1,
+        "validity": 3,
+    }
     tried = {"accuracy_synthetic_only": 0.85, "cas_gap_points": 4.2}
     shown = ["samples", "class", "nearest"]
     return [
@@ -132,7 +139,7 @@ def test_every_figure_of_the_reports_is_on_the_page(folders: list[Path]) -> None
 
 def test_filters_stand_in_the_order_in_which_they_are_tried(folders: list[Path]) -> None:
     text = page(folders)
-    assert text.index(">Validity<") < text.index(">Judge<")
+    assert text.index(">Validity<") < text.index(">Discriminator<")
 
 
 def test_each_report_may_be_absent(folders: list[Path]) -> None:

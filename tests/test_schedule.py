@@ -4,18 +4,18 @@ import math
 
 import pytest
 
-from remint.training.health import HealthConfig, Watch
+from remint.training.health import HealthConfig, HealthMonitor
 from remint.training.schedule import Budget, cosine, ema_weight
 
 LIMITS = HealthConfig(3.0, 100.0, 0.1, 0.95, 1, 0.5)
 
 
 def watch_of(rounds: int, **values: float) -> str | None:
-    watch = Watch(LIMITS, memory=10)
+    monitor = HealthMonitor(LIMITS, memory=10)
     calm = dict.fromkeys(values, 0.5) | {"loss_for_health": 1.0, "colour_drift": 0.0}
     for _ in range(20):
-        assert watch.look(calm) is None
-    return [watch.look({**calm, **values}) for _ in range(rounds)][-1]
+        assert monitor.check(calm) is None
+    return [monitor.check({**calm, **values}) for _ in range(rounds)][-1]
 
 
 def test_a_budget_ends_by_what_runs_out_first() -> None:
@@ -63,8 +63,8 @@ def test_one_bad_round_is_no_divergence_unless_it_is_not_finite() -> None:
 
 
 def test_a_watch_survives_a_checkpoint() -> None:
-    watch, copy = Watch(LIMITS), Watch(LIMITS)
+    monitor, copy = HealthMonitor(LIMITS), HealthMonitor(LIMITS)
     for _ in range(150):
-        watch.look({"loss_for_health": 2.0})
-    copy.load(watch.state())
-    assert copy == watch
+        monitor.check({"loss_for_health": 2.0})
+    copy.load(monitor.state())
+    assert copy == monitor

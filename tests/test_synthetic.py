@@ -47,7 +47,7 @@ class FakeMinter:
         given, self.tricks = self.tricks[: len(made)], self.tricks[len(made) :]
         return np.stack([*given, *made[len(given) :]])
 
-    def judge(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
+    def logits(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
         return images.mean((1, 2, 3)).astype(np.float32)
 
 
@@ -166,11 +166,11 @@ def test_an_image_of_another_class_lacks_confidence(reals: Reals) -> None:
 
 
 def test_the_discriminator_turns_down_about_its_share_of_each_class(reals: Reals) -> None:
-    sieve = Sieve(FakeMinter(), reals, replace(OFF, judge=0.25), 1)
+    sieve = Sieve(FakeMinter(), reals, replace(OFF, discriminator=0.25), 1)
     for label in range(CLASSES):
         labels = np.full(400, label, np.int64)
         found = reasons(sieve.judged(labels, np.arange(400)))
-        assert 0.15 < found.count("judge") / 400 < 0.35
+        assert 0.15 < found.count("discriminator") / 400 < 0.35
 
 
 def test_each_filter_can_be_switched_off(clean: ImageSet, reals: Reals) -> None:
@@ -181,10 +181,10 @@ def test_each_filter_can_be_switched_off(clean: ImageSet, reals: Reals) -> None:
 
 def test_filters_that_cannot_be_had_are_said_so(clean: ImageSet) -> None:
     class Vae(FakeMinter):
-        def judge(self, images: np.ndarray, labels: np.ndarray) -> None:
+        def logits(self, images: np.ndarray, labels: np.ndarray) -> None:
             return None
 
-    notes = " ".join(Sieve(Vae(), None, replace(ALL, judge=0.1), 1).absent)
+    notes = " ".join(Sieve(Vae(), None, replace(ALL, discriminator=0.1), 1).absent)
     assert "No real set" in notes and "confidence" in notes and "discriminator" in notes
     assert not Sieve(FakeMinter(), None, OFF, 1).absent
 

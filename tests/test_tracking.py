@@ -126,7 +126,7 @@ def test_a_service_that_vanishes_is_told_once_and_counted(
         tried.append(1)
         raise ConnectionError("nobody\nthere")
 
-    box = delivery.Outbox("MLflow")
+    box = delivery.DeliveryQueue("MLflow")
     for _ in range(10):
         box.put("an image", send)
     box.close()
@@ -164,7 +164,7 @@ def test_metrics_that_a_store_did_not_take_are_sent_when_it_is_back(
 
 def test_the_outbox_does_not_hold_up_its_caller() -> None:
     gate, sent = threading.Event(), []
-    box = delivery.Outbox("MLflow")
+    box = delivery.DeliveryQueue("MLflow")
     box.put("a batch", gate.wait)
     box.put("a batch", lambda: sent.append(1))
     assert not sent
@@ -236,7 +236,7 @@ def logged_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def logged_generator(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The URI of a tiny untrained generator, logged as the stage does it, and its second image."""
     folder = tmp_path_factory.mktemp("generator")
-    network = GeneratorConfig(name="vae", width=8, judge_width=8, latent=4)
+    network = GeneratorConfig(name="vae", width=8, discriminator_width=8, latent=4)
     card = {"format": FORMAT, "channels": 1, "size": 16, "class_names": ["cat", "dog"]}
     (folder / CARD).write_text(json.dumps({**card, "network": vars(network)}))
     save_file(build_generator(network, 1, 16, 2).state_dict(), folder / WEIGHTS)

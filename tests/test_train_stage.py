@@ -1,4 +1,4 @@
-"""Claims about the stage train_restorer, its guard and its diary."""
+"""Claims about the stage train_restorer, its guard and its log."""
 
 import signal
 import subprocess

@@ -22,7 +22,7 @@ from remint.restorer.networks.catalogue import DiscriminatorConfig, NetworkConfi
 from remint.restorer.objective import RestorationLossConfig
 from remint.restorer.train import Report, StageConfig, TrainRestorerConfig, train_restorer
 from remint.training.checkpoint import CheckpointError
-from remint.training.health import Diverged, HealthConfig, Watch
+from remint.training.health import Diverged, HealthConfig, HealthMonitor
 from remint.training.loop import Interrupted
 from remint.training.objective import LoopConfig
 from remint.training.players import OptimiserConfig
@@ -260,7 +260,7 @@ def test_a_run_that_went_back_once_still_ends_whole(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alarms = iter([None] * 5 + ["a passing upset"])
-    monkeypatch.setattr(Watch, "look", lambda self, values: next(alarms, None))
+    monkeypatch.setattr(HealthMonitor, "check", lambda self, values: next(alarms, None))
     reports = train(FIDELITY_ONLY, data, tmp_path / "run")
     notes = [report.progress.note for report in reports]
     assert sum(note is not None for note in notes) == 1 and notes[-1] is None

@@ -10,16 +10,17 @@ from sklearn.metrics import f1_score
 
 from remint.images.labelled import Labelled, first_of_each_class
 from remint.utility.arms import ARMS, mixture, repeated, training_set
-from remint.utility.config import JudgeConfig, UtilityConfig
+from remint.utility.config import UtilityClassifierConfig, UtilityConfig
 from remint.utility.crossed import Estimate, correct, crossed_estimate, holm, macro_f1_shares
 from remint.utility.fits import Case, Experiment, fit_all
 from remint.utility.outcomes import Outcomes
 from remint.utility.study import far_from
-from remint.utility.verdicts import control_rows, gap_rows, judge, verdict_rows
+from remint.utility.verdicts import control_rows, decide, gap_rows, verdict_rows
 
 UTILITY = UtilityConfig(
     seeds=5, fractions=("all",), synthetic_share=0.5, primary="plain", smallest_gain=1.0,
-    confidence=0.95, duplicate_rms=2.0, judge=JudgeConfig(steps=30, batch=16, rate=0.01, width=4),
+    confidence=0.95, duplicate_rms=2.0,
+    classifier=UtilityClassifierConfig(steps=30, batch=16, rate=0.01, width=4),
 )  # fmt: skip
 CLASSES, SIDE = 3, 12
 
@@ -118,7 +119,7 @@ def test_holm_takes_the_steps_of_the_paper() -> None:
 def test_a_verdict_needs_certainty_and_size(
     gain: Estimate, p: float, word: str, reason: str
 ) -> None:
-    found = judge(gain, p, UTILITY)
+    found = decide(gain, p, UTILITY)
     assert found.word == word and reason in found.reason
 
 

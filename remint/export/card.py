@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from remint.export.counts import Tally
+from remint.export.counts import Counts
 from remint.export.filters import FILTERS
 from remint.export.writers import SPLIT
 
@@ -28,7 +28,7 @@ WORDS = {
     "near_duplicate": "near-duplicates of minted images of the class",
     "training_copy": "images too near to a training image",
     "confidence": "images that a classifier finds unlike their class",
-    "judge": "images that the discriminator likes least",
+    "discriminator": "images that the discriminator likes least",
 }
 LIMITS = """\
 - These images were made by a model. They show no real object, person or event, and their labels
@@ -61,7 +61,7 @@ class Origin:
     signed: bool
 
 
-def card(origin: Origin, tally: Tally, metrics: Mapping[str, float], notes: Sequence[str]) -> str:
+def card(origin: Origin, counts: Counts, metrics: Mapping[str, float], notes: Sequence[str]) -> str:
     """Return the text of README.md."""
     return "\n".join(
         [
@@ -79,7 +79,7 @@ def card(origin: Origin, tally: Tally, metrics: Mapping[str, float], notes: Sequ
             "",
             "## Figures",
             "",
-            *_figures(tally, metrics),
+            *_figures(counts, metrics),
             *(["", *(f"- {note}" for note in notes)] if notes else []),
             "",
             "## Limits",
@@ -133,7 +133,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
     return told + (f"{seen:,} images seen in training, " if isinstance(seen, int) else "")
 
 
-def _figures(tally: Tally, metrics: Mapping[str, float]) -> Iterator[str]:
+def _figures(counts: Counts, metrics: Mapping[str, float]) -> Iterator[str]:
     yield (
         f"{metrics['minted']:,.0f} images were minted, {metrics['kept_share']:.1%} of them kept. "
         "Turned down:"
@@ -152,13 +152,13 @@ def _figures(tally: Tally, metrics: Mapping[str, float]) -> Iterator[str]:
             f"neighbouring training images: median {metrics['nearest_ratio_median']:.2f}, least "
             f"{metrics['nearest_ratio_least']:.2f}."
         )
-    yield from _table(tally)
+    yield from _table(counts)
 
 
-def _table(tally: Tally) -> Iterator[str]:
+def _table(counts: Counts) -> Iterator[str]:
     yield ""
     yield "| class | wanted | exported | minted |"
     yield "|---|---|---|---|"
-    for row in tally.classes():
+    for row in counts.classes():
         name = row["class"].replace("|", r"\|").replace("\n", " ")
         yield f"| {name} | {row['wanted']:,} | {row['exported']:,} | {row['minted']:,} |"

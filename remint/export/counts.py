@@ -12,7 +12,7 @@ SHOWN = 8  # pictures kept of each class, and of each filter
 
 
 @dataclass
-class Tally:
+class Counts:
     """class_names: one a class; wanted: int64 [K] images a class."""
 
     class_names: list[str]

@@ -39,7 +39,7 @@ FILE_SETS = {
 SCORES = {
     "seed": ("sc:Integer", "seed that mints the image again"),
     "confidence": ("sc:Float", "probability of its class by a classifier trained on real images"),
-    "judge_score": ("sc:Float", "logit of the discriminator"),
+    "discriminator_score": ("sc:Float", "logit of the discriminator"),
     "nearest_distance": ("sc:Float", "to the nearest training image, levels of small pixels"),
     "nearest_ratio": ("sc:Float", "the same over the usual distance of training neighbours"),
     "nearest_id": ("sc:Text", "id of the nearest training image"),

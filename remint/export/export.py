@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
 from remint.export.card import Origin, card
-from remint.export.counts import Tally
+from remint.export.counts import Counts
 from remint.export.croissant import croissant
 from remint.export.destination import check_fresh, check_place
 from remint.export.filtering import Sieve
@@ -33,11 +33,11 @@ class Model(Mint, Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """metrics: flat figures; notes: sentences on what is absent or short; tally: counts."""
+    """metrics: flat figures; notes: sentences on what is absent or short; counts: by class."""
 
     metrics: dict[str, float]
     notes: list[str]
-    tally: Tally
+    counts: Counts
 
 
 def export(
@@ -60,16 +60,16 @@ def export(
     reals = _reals(minter, clean, config)
     sieve = Sieve(minter, reals, config.filters, config.seed)
     want = wanted(config, minter.classes, None if reals is None else reals.counts)
-    tally = Tally(minter.class_names or ["(unlabelled)"], want)
+    counts = Counts(minter.class_names or ["(unlabelled)"], want)
     origin = _origin(minter, reals, config)
     with replaced_folder(out) as folder:
         with ExitStack() as stack:
             rejected = stack.enter_context(Rejected(folder / "rejected.csv", minter.class_names))
             writers = [stack.enter_context(w) for w in _writers(folder, origin, config)]
-            kept = _kept(minted(sieve, config, want), tally, rejected)
+            kept = _kept(minted(sieve, config, want), counts, rejected)
             items = _written(kept, writers, minter.class_names, encode)
             _drain(show(items, int(want.sum())), folder, config, origin)
-        summary = _summary(tally, sieve, reals)
+        summary = _summary(counts, sieve, reals)
         _describe(folder, origin, summary)
         check_fresh(out)
     return summary
@@ -113,9 +113,9 @@ def _writers(folder: Path, origin: Origin, config: ExportConfig) -> Iterator[Wri
         yield Tars(folder / "webdataset", config.shard_megabytes * 2**20)
 
 
-def _kept(found: Iterable[Candidate], tally: Tally, rejected: Rejected) -> Iterator[Candidate]:
+def _kept(found: Iterable[Candidate], counts: Counts, rejected: Rejected) -> Iterator[Candidate]:
     for candidate in found:
-        tally.count(candidate)
+        counts.count(candidate)
         if candidate.rejection is None:
             yield candidate
         else:
@@ -162,28 +162,28 @@ def _set_metadata(config: ExportConfig, origin: Origin) -> Mapping[str, Any]:
     }
 
 
-def _summary(tally: Tally, sieve: Sieve, reals: Reals | None) -> Summary:
+def _summary(counts: Counts, sieve: Sieve, reals: Reals | None) -> Summary:
     empty = [
         name
-        for label, name in enumerate(tally.class_names)
-        if tally.wanted[label] and not tally.kept[label]
+        for label, name in enumerate(counts.class_names)
+        if counts.wanted[label] and not counts.kept[label]
     ]
     if empty:
-        counts = ", ".join(f"{name} {n}" for name, n in tally.by_filter().items() if n)
+        rejected = ", ".join(f"{name} {n}" for name, n in counts.by_filter().items() if n)
         raise ValueError(
-            f"no image of {', '.join(empty)} passed the filters (turned down in all: {counts}); "
+            f"no image of {', '.join(empty)} passed the filters (rejected in all: {rejected}); "
             "train longer, or lower the limits"
         )
     notes = list(sieve.absent)
-    if short := tally.short():
+    if short := counts.short():
         lacking = ", ".join(f"{name} {count:,}" for name, count in short.items())
         notes.append(f"Attempts were used up before these classes had all they wanted: {lacking}.")
-    metrics = tally.metrics(None if reals is None else reals.accuracy)
-    return Summary(metrics, notes, tally)
+    metrics = counts.metrics(None if reals is None else reals.accuracy)
+    return Summary(metrics, notes, counts)
 
 
 def _describe(folder: Path, origin: Origin, summary: Summary) -> None:
-    text = card(origin, summary.tally, summary.metrics, summary.notes)
+    text = card(origin, summary.counts, summary.metrics, summary.notes)
     (folder / "README.md").write_text(text, encoding="utf-8")
     described = croissant(origin, folder, int(summary.metrics["images"]))
     words = json.dumps(described, indent=2, ensure_ascii=False)

@@ -28,7 +28,7 @@ class Scores:
     distance: Sequence[float | None]
     nearest_id: Sequence[str | None]
     confidence: Sequence[float | None]
-    judge: Sequence[float | None]
+    discriminator: Sequence[float | None]
 
 
 class Sieve:
@@ -37,7 +37,7 @@ class Sieve:
     def __init__(self, minter: Mint, reals: Reals | None, filters: FilterConfig, seed: int) -> None:
         """reals: None to do without the filters that ask real images."""
         self._minter, self._reals, self._filters = minter, reals, filters
-        self._judge_limits = judge_limits(minter, filters.judge, seed)
+        self._discriminator_limits = discriminator_limits(minter, filters.discriminator, seed)
         self._ids: set[str] = set()
         self._kept = [Grown() for _ in range(minter.classes)]
 
@@ -50,7 +50,7 @@ class Sieve:
         if filters.confidence is not None and (reals is None or reals.classifier is None):
             why = "no real set was given" if reals is None else "the set has one class only"
             notes.append(f"Class confidence was not asked for: {why}.")
-        if filters.judge and self._judge_limits is None:
+        if filters.discriminator and self._discriminator_limits is None:
             notes.append("The discriminator's filter was left out: this model has none.")
         return notes
 
@@ -82,17 +82,17 @@ class Sieve:
         self, images: np.ndarray, labels: np.ndarray, variants: np.ndarray | None
     ) -> Scores:
         nobody: Sequence[None] = [None] * len(images)
-        judged = self._minter.judge(images, labels)
-        judge = nobody if judged is None else judged.tolist()
+        judged = self._minter.logits(images, labels)
+        discriminator = nobody if judged is None else judged.tolist()
         if self._reals is None or variants is None:
-            return Scores([np.inf] * len(images), nobody, nobody, nobody, judge)
+            return Scores([np.inf] * len(images), nobody, nobody, nobody, discriminator)
         distances, ids = self._reals.nearest(variants)
         confidence: Sequence[float | None] = nobody
         if self._reals.classifier is not None:
             probabilities = self._reals.classifier.probabilities(images)
             confidence = probabilities[np.arange(len(labels)), labels].tolist()
         kept = self._to_kept(variants, labels).tolist()
-        return Scores(kept, distances.tolist(), ids, confidence, judge)
+        return Scores(kept, distances.tolist(), ids, confidence, discriminator)
 
     def _to_kept(self, variants: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return the distances float32 [N] to the images of the same class kept so far."""
@@ -113,7 +113,7 @@ class Sieve:
             "nearest_ratio": _ratio(scores.distance[k], spacing),
             "nearest_id": scores.nearest_id[k],
             "confidence": scores.confidence[k],
-            "judge_score": scores.judge[k],
+            "discriminator_score": scores.discriminator[k],
         }
         why = self._rejection(known, label, _ratio(near, spacing))
         return Candidate(image=image, label=label, seed=seed, rejection=why, **known)
@@ -122,7 +122,7 @@ class Sieve:
         self, known: dict[str, Any], label: int, near_ratio: float | None
     ) -> Rejection | None:
         """Return the first filter that turns the image down, None when none does."""
-        filters, limits = self._filters, self._judge_limits
+        filters, limits = self._filters, self._discriminator_limits
         real = self._reals is not None and known["id"] in self._reals.ids
         fresh = float(not (real or known["id"] in self._ids))
         tries: tuple[tuple[float | None, float | None], ...] = (
@@ -131,7 +131,7 @@ class Sieve:
             (near_ratio, filters.near_duplicate),
             (known["nearest_ratio"], filters.training_copy),
             (known["confidence"], filters.confidence),
-            (known["judge_score"], None if limits is None else float(limits[label])),
+            (known["discriminator_score"], None if limits is None else float(limits[label])),
         )
         for name, (value, limit) in zip(FILTERS, tries, strict=True):
             if value is not None and limit is not None and value < limit:
@@ -144,7 +144,7 @@ def _ratio(distance: float | None, spacing: float | None) -> float | None:
     return distance / spacing if usable else None  # type: ignore[operator]
 
 
-def judge_limits(minter: Mint, share: float | None, seed: int) -> np.ndarray | None:
+def discriminator_limits(minter: Mint, share: float | None, seed: int) -> np.ndarray | None:
     """Return float32 [K], for each class the score that `share` of its images fall below.
 
     A discriminator's scores have no zero and differ by class, so a pilot of 128 images a class says
@@ -156,7 +156,7 @@ def judge_limits(minter: Mint, share: float | None, seed: int) -> np.ndarray | N
     for label in range(minter.classes):
         labels = np.full(PILOT, label, np.int64)
         seeds = np.array([seed_of(seed, "pilot", label, k) for k in range(PILOT)], np.int64)
-        scores = minter.judge(minter.mint(labels, seeds), labels)
+        scores = minter.logits(minter.mint(labels, seeds), labels)
         if scores is None:
             return None
         limits.append(np.quantile(scores, share))

@@ -11,7 +11,7 @@ FILTERS = (
     "near_duplicate",
     "training_copy",
     "confidence",
-    "judge",
+    "discriminator",
 )
 
 
@@ -32,7 +32,7 @@ class Mint(Protocol):
         """Return uint8 [N, S, S, C], image k by labels[k] and seeds[k] alone."""
         ...
 
-    def judge(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
+    def logits(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
         """Return the discriminator's logits float32 [N], None where there is none."""
         ...
 
@@ -45,7 +45,7 @@ class FilterConfig:
     exact_duplicates: drop images equal to a real one (of any split) or to one kept before.
     near_duplicate, training_copy: least distance to the kept images of the class, and to any
     training image, as a part of the usual distance between neighbours among the training images.
-    confidence: least probability of the own class. judge: of each class the share that the
+    confidence: least probability of the own class. discriminator: of each class the share that the
     discriminator likes least, 0..1.
     """
 
@@ -54,10 +54,10 @@ class FilterConfig:
     near_duplicate: float | None
     training_copy: float | None
     confidence: float | None
-    judge: float | None
+    discriminator: float | None
 
     def __post_init__(self) -> None:
-        shares = {"confidence": self.confidence, "judge": self.judge}
+        shares = {"confidence": self.confidence, "discriminator": self.discriminator}
         wrong = {k: v for k, v in shares.items() if v is not None and not 0 <= v <= 1}
         if wrong:
             raise ValueError(f"filters: found {wrong}, needed values from 0 to 1, or null for off")
@@ -96,5 +96,5 @@ class Candidate:
     nearest_ratio: float | None
     nearest_id: str | None
     confidence: float | None
-    judge_score: float | None
+    discriminator_score: float | None
     rejection: Rejection | None

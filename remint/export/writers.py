@@ -30,7 +30,7 @@ MANIFEST_ROWS = 4096
 SCORES = (
     pa.field("seed", pa.int64()),
     pa.field("confidence", pa.float32()),
-    pa.field("judge_score", pa.float32()),
+    pa.field("discriminator_score", pa.float32()),
     pa.field("nearest_distance", pa.float32()),
     pa.field("nearest_ratio", pa.float32()),
     pa.field("nearest_id", pa.string()),

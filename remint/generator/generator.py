@@ -19,10 +19,14 @@ from torch import nn
 from remint.core.arrays import to_tensor, to_uint8
 from remint.core.device import pick_device
 from remint.core.randomness import generator
-from remint.generator.networks.catalogue import GeneratorConfig, build_generator, build_judge
+from remint.generator.networks.catalogue import (
+    GeneratorConfig,
+    build_discriminator,
+    build_generator,
+)
 
 CARD = "generator.json"
-WEIGHTS, JUDGE_WEIGHTS = "generator.safetensors", "discriminator.safetensors"
+WEIGHTS, DISCRIMINATOR_WEIGHTS = "generator.safetensors", "discriminator.safetensors"
 FORMAT = 1
 BATCH = 64
 
@@ -33,12 +37,14 @@ class Minter:
     def __init__(
         self,
         network: nn.Module,
-        judge: nn.Module | None,
+        discriminator: nn.Module | None,
         card: Mapping[str, Any],
         device: torch.device,
     ) -> None:
         self.network = network.to(device).eval().requires_grad_(False)
-        self.discriminator = judge.to(device).eval().requires_grad_(False) if judge else None
+        self.discriminator = (
+            discriminator.to(device).eval().requires_grad_(False) if discriminator else None
+        )
         self.card, self.device = dict(card), device
         self.channels: int = card["channels"]
         self.size: int = card["size"]
@@ -53,15 +59,18 @@ class Minter:
         card = read_card(folder)
         config = GeneratorConfig(**card["network"])
         shape = (card["channels"], card["size"], max(1, len(card["class_names"])))
-        network, judge = build_generator(config, *shape), build_judge(config, *shape)
+        network, discriminator = (
+            build_generator(config, *shape),
+            build_discriminator(config, *shape),
+        )
         _load_into(network, folder / WEIGHTS)
-        if judge is not None:
-            _load_into(judge, folder / JUDGE_WEIGHTS)
-        return cls(network, judge, card, pick_device(device))
+        if discriminator is not None:
+            _load_into(discriminator, folder / DISCRIMINATOR_WEIGHTS)
+        return cls(network, discriminator, card, pick_device(device))
 
-    def watching(self, judge: nn.Module | None) -> "Minter":
+    def watching(self, discriminator: nn.Module | None) -> "Minter":
         """Take a live discriminator along, as it is: training goes on with it."""
-        self.discriminator = judge
+        self.discriminator = discriminator
         return self
 
     @property
@@ -103,12 +112,12 @@ class Minter:
         return np.concatenate([empty, *parts])
 
     @torch.inference_mode()
-    def judge(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
+    def logits(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
         """Return the discriminator's logits float32 [N] for uint8 [N, S, S, C]; None for a VAE."""
         if self.discriminator is None:
             return None
         training = self.discriminator.training
-        self.discriminator.eval()  # a look must not move batch-norm's running means
+        self.discriminator.eval()  # a score must not move batch-norm's running means
         scores = [np.zeros(0, np.float32)]
         for start in range(0, len(images), BATCH):
             part = to_tensor(images[start : start + BATCH]).to(self.device)

@@ -85,7 +85,7 @@ def sigma_vae_loss(
 
 
 class Minting:
-    """The question put to the loop by the generator."""
+    """The objective put to the loop by the generator."""
 
     def __init__(
         self,
@@ -96,11 +96,11 @@ class Minting:
         seed: int,
         device: torch.device,
         precision: Precision,
-        trouble: Callable[[], str | None] = lambda: None,
+        failure: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """trouble: says what is wrong with the generator, before a checkpoint is kept as good."""
+        """failure: says what is wrong with the generator, before a checkpoint is kept as good."""
         self.source, self.config, self.latent, self.seed = source, config, latent, seed
-        self.device, self.precision, self._trouble = device, precision, trouble
+        self.device, self.precision, self._failure = device, precision, failure
         self.game = GAMES[config.game]
         first = config.gamma
         self.gamma = default_gamma(source.size, source.config.batch) if first is None else first
@@ -132,20 +132,24 @@ class Minting:
             return diffaugment(images, draws, self.background)
         return ada(images, draws, self.probability, self.background)
 
-    def _judge(
+    def _logits(
         self,
-        judge: nn.Module,
+        discriminator: nn.Module,
         images: torch.Tensor,
         labels: torch.Tensor,
         name: str,
         counters: torch.Tensor,
     ) -> torch.Tensor:
-        return judge(self._seen(images, name, counters), labels).float()
+        return discriminator(self._seen(images, name, counters), labels).float()
 
     def discriminator_losses(self, players: Players, chunk: LabelledBatch, share: float) -> Losses:
         """Return the game's loss and, on every penalty round, gamma / 2 (R1 + R2)."""
         assert players.discriminator
-        judge, labels, counters = players.discriminator.network, chunk.labels, chunk.counters
+        discriminator, labels, counters = (
+            players.discriminator.network,
+            chunk.labels,
+            chunk.counters,
+        )
         with torch.no_grad(), autocast(self.device, self.precision):
             fake_images = players.generator.network(self.latents("d", counters), labels).float()
         due = self.gamma > 0 and self.round % self.config.penalty_every == 0
@@ -153,8 +157,8 @@ class Minting:
         real_images = chunk.real.requires_grad_(exact)
         fake_images.requires_grad_(exact)
         with autocast(self.device, "fp32" if due else self.precision):  # penalties in fp32
-            real = self._judge(judge, real_images, labels, "real", counters)
-            fake = self._judge(judge, fake_images, labels, "fake", counters)
+            real = self._logits(discriminator, real_images, labels, "real", counters)
+            fake = self._logits(discriminator, fake_images, labels, "fake", counters)
         losses: Losses = {"total": self.game.discriminator_loss(real, fake)}
         right = accuracy(real.detach(), fake.detach(), self.config.game)
         losses["discriminator_accuracy"] = torch.tensor(right, device=self.device)
@@ -162,7 +166,7 @@ class Minting:
         if due:
             sides = ((real_images, real, "real"), (fake_images, fake, "fake"))
             terms = [
-                self._penalty(judge, images, logits, name, labels, counters)
+                self._penalty(discriminator, images, logits, name, labels, counters)
                 for images, logits, name in sides
             ]
             gamma = cosine(self.gamma, self.config.gamma_end * self.gamma, share)
@@ -173,7 +177,7 @@ class Minting:
 
     def _penalty(
         self,
-        judge: nn.Module,
+        discriminator: nn.Module,
         images: torch.Tensor,
         logits: torch.Tensor,
         name: str,
@@ -185,7 +189,9 @@ class Minting:
         uniform = self._draws(f"nudge-{name}", counters, images[0].numel())
         nudge = torch.from_numpy(ndtri(uniform + 2.0**-54)).float().view(images.shape)
         nudged = images + STEP * nudge.to(self.device)
-        return approximate_penalty(logits, self._judge(judge, nudged, labels, name, counters))
+        return approximate_penalty(
+            logits, self._logits(discriminator, nudged, labels, name, counters)
+        )
 
     def _adapt(self, real_sign: float, images: int) -> None:
         if self.config.augment == "ada":
@@ -197,12 +203,14 @@ class Minting:
         if isinstance(network, ConditionalVae):
             return self._vae_losses(network, chunk)
         assert players.discriminator
-        judge = players.discriminator.network
+        discriminator = players.discriminator.network
         with autocast(self.device, self.precision):
             images = network(self.latents("g", chunk.counters), labels)
-            fake = self._judge(judge, images, labels, "g-fake", chunk.counters)
+            fake = self._logits(discriminator, images, labels, "g-fake", chunk.counters)
             with torch.no_grad():
-                real = self._judge(judge, chunk.generator_real, labels, "g-real", chunk.counters)
+                real = self._logits(
+                    discriminator, chunk.generator_real, labels, "g-real", chunk.counters
+                )
         return {"total": self.game.generator_loss(real, fake)}
 
     def _vae_losses(self, network: ConditionalVae, chunk: LabelledBatch) -> Losses:
@@ -218,9 +226,9 @@ class Minting:
             "divergence_loss": divergence,
         }
 
-    def trouble(self, players: Players) -> str | None:
+    def failure(self, players: Players) -> str | None:
         """Ask whoever looks deeper."""
-        return self._trouble()
+        return self._failure()
 
     def state(self) -> dict[str, Any]:
         """Return ADA's p."""

@@ -28,10 +28,10 @@ class Probe:
         self.real_accuracy = self._accuracy(source.pixels(members))
 
     def _accuracy(self, images: np.ndarray) -> float:
-        judge = train_classifier(images, self.labels, self.classes, self.config, SEED)
-        return float((judge.probabilities(self.held).argmax(axis=1) == self.truth).mean())
+        classifier = train_classifier(images, self.labels, self.classes, self.config, SEED)
+        return float((classifier.probabilities(self.held).argmax(axis=1) == self.truth).mean())
 
-    def look(self, minter: Minter) -> dict[str, float]:
+    def score(self, minter: Minter) -> dict[str, float]:
         """Return the accuracy after minted images alone, and how many points real ones add."""
         accuracy = self._accuracy(minter.mint(self.labels, np.arange(len(self.labels))))
         return {

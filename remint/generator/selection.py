@@ -1,4 +1,4 @@
-"""Looking at a generator while it trains: a score for each snapshot, and signs of trouble."""
+"""Scores of a generator's snapshots while it trains, and signs of failure."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,11 +20,11 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class LookConfig:
-    """How snapshots are scored, and what counts as trouble.
+class SnapshotConfig:
+    """How snapshots are scored, and what counts as failure.
 
-    every: images between looks; images: of a look, on either side; collapse_limit: diversity of
-    the minted over that of the real, below which the run has collapsed; copy_limit: median
+    every: images between snapshots; images: of a score, on either side; collapse_limit: diversity
+    of the minted over that of the real, below which the run has collapsed; copy_limit: median
     distance to the nearest training image over that of held-out reals, below which it copies;
     overfit_limit: mean sign of D on train minus on held-out reals, above which D has memorised;
     probe: the classifier that a snapshot's images alone must teach; null: none. select: by what
@@ -41,19 +41,21 @@ class LookConfig:
 
     def __post_init__(self) -> None:
         if self.select == "probe" and self.probe is None:
-            raise ValueError("looks: found select probe and no probe, needed one; or select kid")
+            raise ValueError(
+                "snapshots: found select probe and no probe, needed one; or select kid"
+            )
         if self.every < 1 or self.images < 20:
             raise ValueError(
-                f"looks: found every {self.every}, images {self.images}; needed 1 or more and 20 "
-                "or more"
+                f"snapshots: found every {self.every}, images {self.images}; needed 1 or more "
+                "and 20 or more"
             )
 
 
-class Looks:
+class SnapshotScores:
     """Fixed latents, held-out reals and their features; the val split, or a share of train."""
 
     def __init__(
-        self, source: LabelledSource, clean: ImageSet, config: LookConfig, device: torch.device
+        self, source: LabelledSource, clean: ImageSet, config: SnapshotConfig, device: torch.device
     ) -> None:
         self.config, self.source = config, source
         held = clean.frame("val")
@@ -85,11 +87,11 @@ class Looks:
             parts.append(self.network(seen).cpu().numpy())
         return np.concatenate(parts)
 
-    def look(self, minter: Minter) -> dict[str, float]:
+    def score(self, minter: Minter) -> dict[str, float]:
         """Return all figures of one snapshot."""
         fakes = minter.mint(self.labels, np.arange(len(self.labels)))
         score = {"selection_kid": squared_mmd(self.features, self._features(fakes))}
-        taught = self.probe.look(minter) if self.probe else {}
+        taught = self.probe.score(minter) if self.probe else {}
         return score | self._signs(minter, fakes) | taught
 
     @property
@@ -99,7 +101,7 @@ class Looks:
         return "probe_gap_points" if chosen else "selection_kid"
 
     def signs(self, minter: Minter) -> dict[str, float]:
-        """Return the cheap figures by which `trouble` is told."""
+        """Return the cheap figures by which `failure` is told."""
         return self._signs(minter, minter.mint(self.labels, np.arange(len(self.labels))))
 
     def _signs(self, minter: Minter, fakes: np.ndarray) -> dict[str, float]:
@@ -108,13 +110,13 @@ class Looks:
             "diversity_ratio": diversity(fakes, self.labels) / max(self.held_diversity, 1e-9),
             "copy_ratio": distance / max(self.held_distance, 1e-9),
         }
-        held = minter.judge(self.held, self.labels)
-        train = minter.judge(self.train, self.train_labels)
+        held = minter.logits(self.held, self.labels)
+        train = minter.logits(self.train, self.train_labels)
         if held is not None and train is not None:
             figures["overfit_gap"] = float(np.sign(train).mean() - np.sign(held).mean())
         return figures
 
-    def trouble(self, figures: dict[str, float], most_diverse: float) -> str | None:
+    def failure(self, figures: dict[str, float], most_diverse: float) -> str | None:
         """Say in words which limit a snapshot breaks, or None.
 
         most_diverse: highest diversity_ratio so far; a generator that only begins is no collapse.

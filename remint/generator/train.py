@@ -14,12 +14,12 @@ from remint.generator.data import LabelledDataConfig, LabelledSource
 from remint.generator.generator import Minter
 from remint.generator.networks.catalogue import (
     GeneratorConfig,
+    build_discriminator,
     build_generator,
-    build_judge,
     chosen,
 )
 from remint.generator.objective import Minting, MintLossConfig
-from remint.generator.selection import LookConfig, Looks
+from remint.generator.selection import SnapshotConfig, SnapshotScores
 from remint.images.imageset import ImageSet
 from remint.networks.weights import network_note, save_network
 from remint.restorer.networks.catalogue import count_parameters
@@ -49,13 +49,13 @@ class TrainGeneratorConfig:
     loss: MintLossConfig
     budget: Budget
     optimiser: OptimiserConfig
-    looks: LookConfig
+    snapshots: SnapshotConfig
     loop: LoopConfig
 
 
 @dataclass(frozen=True)
 class MintReport:
-    """Where training stands; figures: of the last look; fresh: they are new; best: so far."""
+    """Where training stands; figures: of the last snapshot; fresh: they are new; best: so far."""
 
     progress: Progress
     minter: Minter
@@ -72,9 +72,8 @@ def train_generator(
 ) -> Iterator[MintReport]:
     """Train, resuming from `checkpoints` where a run was cut off.
 
-    `best.safetensors` in that folder holds the chosen snapshot, and
-    `looks.json` all scores. Raises what `fit` raises, and ValueError where set and settings do not
-    fit together.
+    `best.safetensors` in that folder holds the chosen snapshot, and `snapshots.json` all scores.
+    Raises what `fit` raises, and ValueError where set and settings do not fit together.
     """
     device = pick_device(config.device, config.threads)
     config.loop.check_parts(config.data.batch)
@@ -83,24 +82,24 @@ def train_generator(
     config = replace(config, network=network)
     players = build_players(config, source, device)
     minter = current_minter(config, source, players, clean)
-    keeper = Keeper(checkpoints, Looks(source, clean, config.looks, device), minter)
-    question = Minting(
+    keeper = Keeper(checkpoints, SnapshotScores(source, clean, config.snapshots, device), minter)
+    objective = Minting(
         source,
         config.loss,
         latent=config.network.latent,
         seed=config.seed,
         device=device,
         precision=config.precision,
-        trouble=keeper.trouble,
+        failure=keeper.failure,
     )
     identity = {
         "train_generator": run_settings(asdict(config)),
         "data": {"clean": clean.fingerprint},
     }
     store = CheckpointStore(checkpoints / "game", identity, config.loop.keep)
-    for progress in fit(question, players, config.loop, config.budget, store, stop_reason):
+    for progress in fit(objective, players, config.loop, config.budget, store, stop_reason):
         if progress.losses:
-            progress.losses["augment_probability"] = question.probability
+            progress.losses["augment_probability"] = objective.probability
         keeper.note(progress)
         fresh = keeper.seen == progress.images
         yield MintReport(progress, minter, keeper.figures, fresh, keeper.best)
@@ -113,8 +112,12 @@ def build_players(
     classes = max(1, len(source.class_names))
     torch.manual_seed(config.seed)
     network = build_generator(config.network, source.channels, source.size, classes)
-    judge = build_judge(config.network, source.channels, source.size, classes)
-    sides = [_placed(side, config.compile, device) for side in (network, judge) if side is not None]
+    discriminator = build_discriminator(config.network, source.channels, source.size, classes)
+    sides = [
+        _placed(side, config.compile, device)
+        for side in (network, discriminator)
+        if side is not None
+    ]
     generator, *rival = [Player(side, config.optimiser) for side in sides]
     return Players(generator, rival[0] if rival else None)
 
@@ -148,11 +151,11 @@ def current_minter(
 class Keeper:
     """Scores snapshots at their interval and keeps the best one on disk, its score with it."""
 
-    def __init__(self, folder: Path, looks: Looks, minter: Minter) -> None:
-        self.folder, self.looks, self.minter = folder, looks, minter
+    def __init__(self, folder: Path, snapshots: SnapshotScores, minter: Minter) -> None:
+        self.folder, self.snapshots, self.minter = folder, snapshots, minter
         self.figures: dict[str, float] = {}
         self.seen = -1
-        path = folder / "looks.json"
+        path = folder / "snapshots.json"
         self.scores: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
         self.best: dict[str, float] = json.loads(network_note(folder / BEST) or "{}")
 
@@ -163,24 +166,24 @@ class Keeper:
         """
         self.scores = [score for score in self.scores if score["images"] <= progress.images]
         earlier = [score for score in self.scores if score["images"] < progress.images]
-        every, last = self.looks.config.every, earlier[-1]["images"] if earlier else 0
+        every, last = self.snapshots.config.every, earlier[-1]["images"] if earlier else 0
         due = progress.finished or progress.images // every > last // every
         if not due or progress.note or progress.images == self.seen:
             return
         self.seen = progress.images
-        self.figures = self.looks.look(self.minter)
+        self.figures = self.snapshots.score(self.minter)
         score = {"images": progress.images, **self.figures}
         self.scores = [*earlier, score]
-        criterion = self.looks.criterion
+        criterion = self.snapshots.criterion
         better = not self.best or score[criterion] <= self.best[criterion]
         self.best = score if better else self.best
         if rank() == 0:
             if better:
                 save_network(self.folder / BEST, self.minter.network, json.dumps(score))
-            with replaced_file(self.folder / "looks.json") as path:
+            with replaced_file(self.folder / "snapshots.json") as path:
                 path.write_text(json.dumps(self.scores, indent=1))
 
-    def trouble(self) -> str | None:
+    def failure(self) -> str | None:
         """Look before a checkpoint is kept as good, and say what is wrong."""
         most = max((score["diversity_ratio"] for score in self.scores), default=0.0)
-        return self.looks.trouble(self.looks.signs(self.minter), most)
+        return self.snapshots.failure(self.snapshots.signs(self.minter), most)

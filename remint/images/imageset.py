@@ -37,9 +37,9 @@ from remint.images.imagerows import (
     set_schema,
 )
 from remint.images.shards import (
-    TALLY,
+    COUNTS_FILE,
     check_columns,
-    check_tally,
+    check_counts,
     explained,
     footer_of,
     metadata_of,
@@ -47,10 +47,10 @@ from remint.images.shards import (
 )
 
 __all__ = [
+    "COUNTS_FILE",
     "IMAGE",
     "SCHEMA_VERSION",
     "SPLITS",
-    "TALLY",
     "EncodedRecord",
     "ImageSet",
     "ImageSetError",
@@ -90,7 +90,9 @@ def write(
             part = part or _Part(folder / "part-00000.parquet", schema)
         finally:
             _close(part)
-        (folder / TALLY).write_text(json.dumps({"shards": max(1, shard), "rows": rows}) + "\n")
+        (folder / COUNTS_FILE).write_text(
+            json.dumps({"shards": max(1, shard), "rows": rows}) + "\n"
+        )
     return rows
 
 
@@ -143,7 +145,7 @@ class ImageSet:
         rows = [self._footers[s].row_group(g).num_rows for s, g in places]
         self._places = places
         if self.metadata["schema_version"] >= 2:
-            check_tally(self.path, len(self._shards), sum(rows))
+            check_counts(self.path, len(self._shards), sum(rows))
         self._starts = list(accumulate(rows, initial=0))
         self._cache: OrderedDict[int, pa.Table] = OrderedDict()
 

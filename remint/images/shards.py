@@ -1,4 +1,4 @@
-"""The files of an image set: Parquet shards that belong together, and a tally of them.
+"""The files of an image set: Parquet shards that belong together, and counts of them.
 
 Every function raises ImageSetError with what is wrong and what to do.
 """
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from remint.images.imagerows import FIELDS, SCHEMA_VERSION, ImageSetError
 
-TALLY = "_tally.json"  # how many shards and rows; readers of Parquet pass over names with _
+COUNTS_FILE = "_tally.json"  # how many shards and rows; readers of Parquet pass over names with _
 
 
 def shards_of(path: Path) -> list[Path]:
@@ -38,12 +38,14 @@ def check_columns(path: Path, schemas: Sequence[pa.Schema]) -> None:
         raise ImageSetError(f"{path} holds shards of different sets; make the set again.")
 
 
-def check_tally(path: Path, shards: int, rows: int) -> None:
+def check_counts(path: Path, shards: int, rows: int) -> None:
     """Refuse a set that holds another number of shards or rows than were written."""
     try:
-        told = json.loads((path / TALLY).read_text())
+        told = json.loads((path / COUNTS_FILE).read_text())
     except (OSError, ValueError) as error:
-        raise ImageSetError(f"{path} is broken (its {TALLY}: {error}); make it again.") from error
+        raise ImageSetError(
+            f"{path} is broken (its {COUNTS_FILE}: {error}); make it again."
+        ) from error
     if told != {"shards": shards, "rows": rows}:
         raise ImageSetError(
             f"{path} holds {shards} shards with {rows} rows, but was written as {told}; a shard is "

@@ -63,7 +63,7 @@ PIXEL_LOSSES: dict[str, PixelLoss] = {
 
 
 class Restoration:
-    """The question put to the loop by the restorer.
+    """The objective put to the loop by the restorer.
 
     conditional: the discriminator sees the damaged image beside the other.
     """
@@ -92,7 +92,7 @@ class Restoration:
             yield batch.to(self.device)
             self.round += 1
 
-    def trouble(self, players: Players) -> str | None:
+    def failure(self, players: Players) -> str | None:
         """Nothing beyond what is watched every round."""
         return None
 
@@ -108,7 +108,7 @@ class Restoration:
         with autocast(self.device, self.precision):
             return run_padded(network, damaged, self.multiple).float()
 
-    def _judge(self, players: Players, image: torch.Tensor, damaged: torch.Tensor) -> list:
+    def _logits(self, players: Players, image: torch.Tensor, damaged: torch.Tensor) -> list:
         assert players.discriminator
         seen = torch.cat([image, damaged], dim=1) if self.conditional else image
         return [feature.float() for feature in players.discriminator.network(seen)]
@@ -120,8 +120,8 @@ class Restoration:
         due = self.config.gamma > 0 and self.round % self.config.penalty_every == 0
         clean, output = chunk.clean.requires_grad_(due), output.requires_grad_(due)
         with autocast(self.device, "fp32" if due else self.precision):  # penalties in fp32
-            real = self._judge(players, clean, chunk.damaged)[-1]
-            fake = self._judge(players, output, chunk.damaged)[-1]
+            real = self._logits(players, clean, chunk.damaged)[-1]
+            fake = self._logits(players, output, chunk.damaged)[-1]
         losses: Losses = {"total": self.game.discriminator_loss(real, fake)}
         right = accuracy(real.detach(), fake.detach(), self.config.game)
         losses["discriminator_accuracy"] = torch.tensor(right, device=self.device)
@@ -140,8 +140,8 @@ class Restoration:
         losses["colour_drift"] = 0.5 * (output - clean).detach().mean()
         if players.discriminator:
             with autocast(self.device, self.precision):
-                fake = self._judge(players, output, chunk.damaged)
-                real = self._judge(players, clean, chunk.damaged)
+                fake = self._logits(players, output, chunk.damaged)
+                real = self._logits(players, clean, chunk.damaged)
             losses["adversarial_loss"] = self.game.generator_loss(real[-1], fake[-1])
             term = config.adversarial_weight * losses["adversarial_loss"]
             losses["total"] = losses["total"] + term

@@ -110,7 +110,7 @@ def train_restorer(
         if stage_config is None:
             continue
         players = _players(config, stage_config, stage, network.to(device), channels, source.side)
-        question = Restoration(
+        objective = Restoration(
             source,
             config.loss if stage == ADVERSARIAL else fidelity_only(config.loss),
             conditional=config.discriminator.conditional,
@@ -121,7 +121,7 @@ def train_restorer(
         store = CheckpointStore(checkpoints / stage, identity, config.loop.keep)
         restorer = Restorer(players.average, card, device)
         budget = stage_config.budget
-        for progress in fit(question, players, config.loop, budget, store, stop_reason):
+        for progress in fit(objective, players, config.loop, budget, store, stop_reason):
             yield Report(stage, progress, restorer)
         network.load_state_dict(players.average.state_dict())
 

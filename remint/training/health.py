@@ -37,7 +37,7 @@ class HealthConfig:
 
 
 @dataclass
-class Watch:
+class HealthMonitor:
     """Running means of what is watched, over about the last `memory` rounds."""
 
     config: HealthConfig
@@ -46,7 +46,7 @@ class Watch:
     best: float = math.inf
     rounds: int = 0
 
-    def look(self, values: dict[str, float]) -> str | None:
+    def check(self, values: dict[str, float]) -> str | None:
         """Take one round's figures in; return what is wrong in words, or None.
 
         values: any of loss_for_health, gradient_norm, colour_drift, discriminator_accuracy; all
@@ -60,9 +60,9 @@ class Watch:
         for name, value in values.items():
             old = self.means.get(name, value)
             self.means[name] = old + weight * (value - old)
-        return self._judge() if self.rounds >= self.memory else None
+        return self._over_limit() if self.rounds >= self.memory else None
 
-    def _judge(self) -> str | None:
+    def _over_limit(self) -> str | None:
         limits = self.config
         loss = self.means.get("loss_for_health", 0.0)
         self.best = min(self.best, loss)
@@ -92,10 +92,10 @@ class Watch:
         self.rounds = state["rounds"]
 
 
-def give_up_sentence(trouble: str, images: int, rollbacks: int) -> str:
+def give_up_sentence(failure: str, images: int, rollbacks: int) -> str:
     """Return the sentence with which a diverged run ends."""
     return (
-        f"training diverged at image {images:,}: {trouble}; the run had already gone back to its "
+        f"training diverged at image {images:,}: {failure}; the run had already gone back to its "
         f"last good checkpoint {rollbacks} time(s) at lowered rates. The last good checkpoint is "
         "kept; lower the rate or the adversarial weight, or raise gamma, and start again"
     )

@@ -14,8 +14,8 @@ import torch
 
 from remint.training.checkpoint import Checkpoint, CheckpointStore
 from remint.training.distributed import agree_max, average_values, rank
-from remint.training.health import Diverged, HealthConfig, Watch, give_up_sentence
-from remint.training.objective import B, LoopConfig, Losses, Question
+from remint.training.health import Diverged, HealthConfig, HealthMonitor, give_up_sentence
+from remint.training.objective import B, LoopConfig, Losses, Objective
 from remint.training.players import Player, Players
 from remint.training.progress import Clock, Progress, Window
 from remint.training.schedule import Budget, ema_weight
@@ -26,7 +26,7 @@ class Interrupted(Exception):
 
 
 def fit(
-    question: Question[B],
+    objective: Objective[B],
     players: Players,
     config: LoopConfig,
     budget: Budget,
@@ -36,30 +36,30 @@ def fit(
     """Train until the budget is spent, from the store's newest checkpoint if there is one.
 
     Yields Progress at every log interval, on a roll-back and at the end; the caller logs, draws
-    and saves. Nothing but the budget, the question and the checkpoint decides the weights: on a
+    and saves. Nothing but the budget, the objective and the checkpoint decides the weights: on a
     CPU a run that was killed and resumed ends bit-identical to one that was not.
     stop_reason: asked every round; a text makes the run save itself and raise Interrupted.
     """
-    run = _Run(question, players, Watch(config.health), store)
+    run = _Run(objective, players, HealthMonitor(config.health), store)
     progress = run.resume()
     if progress is None:
         progress = Progress()
         run.save(progress)  # there is always a state to roll back to
     clock, window = Clock(progress.minutes, players.device), run.window
-    batches = question.batches(progress.images)
+    batches = objective.batches(progress.images)
 
     while (share := budget.share(progress.images, progress.minutes)) < 1.0:
         players.schedule(share, progress.rate_scale)
         batch = next(batches)
-        values = play_round(question, players, batch, config, share)
+        values = play_round(objective, players, batch, config, share)
         before, now = progress.images, progress.images + batch.images
         save_due = _passed(before, now, config.checkpoint_every)
 
-        trouble = run.watch.look(_watched(values)) or (save_due and question.trouble(players))
-        if trouble:
-            progress = run.roll_back(progress, config.health, trouble)
+        failure = run.monitor.check(_checked(values)) or (save_due and objective.failure(players))
+        if failure:
+            progress = run.roll_back(progress, config.health, failure)
             clock = Clock(progress.minutes, players.device)
-            batches = question.batches(progress.images)
+            batches = objective.batches(progress.images)
             yield replace(progress)
             progress.note = None
             continue
@@ -85,7 +85,7 @@ def fit(
 
 
 def play_round(
-    question: Question[B], players: Players, batch: B, config: LoopConfig, share: float
+    objective: Objective[B], players: Players, batch: B, config: LoopConfig, share: float
 ) -> dict[str, float]:
     """Let the discriminator, then the generator, take one step; return the round's figures.
 
@@ -96,12 +96,12 @@ def play_round(
     if discriminator:
         generator.network.requires_grad_(False)
         chunks = batch.chunks(config.accumulate)
-        asked = (question.discriminator_losses(players, chunk, share) for chunk in chunks)
+        asked = (objective.discriminator_losses(players, chunk, share) for chunk in chunks)
         figures |= _step(discriminator, asked, len(chunks), config.clip, "discriminator")
         generator.network.requires_grad_(True)
         discriminator.network.requires_grad_(False)
     chunks = batch.chunks(config.accumulate)
-    asked = (question.generator_losses(players, chunk, share) for chunk in chunks)
+    asked = (objective.generator_losses(players, chunk, share) for chunk in chunks)
     figures |= _step(generator, asked, len(chunks), config.clip, "generator")
     if discriminator:
         discriminator.network.requires_grad_(True)
@@ -127,7 +127,7 @@ def _step(
     return {**means, f"{side}_gradient_norm": norm}
 
 
-def _watched(values: dict[str, float]) -> dict[str, float]:
+def _checked(values: dict[str, float]) -> dict[str, float]:
     """Pick what health looks at: the discriminator's figures need only be finite."""
     renamed = {"generator_gradient_norm": "gradient_norm", "fidelity_loss": "loss_for_health"}
     return {renamed.get(name, name): value for name, value in values.items()}
@@ -137,9 +137,9 @@ def _watched(values: dict[str, float]) -> dict[str, float]:
 class _Run(Generic[B]):
     """What a checkpoint is made of, and made from."""
 
-    question: Question[B]
+    objective: Objective[B]
     players: Players
-    watch: Watch
+    monitor: HealthMonitor
     store: CheckpointStore
     window: Window = field(default_factory=Window)
 
@@ -149,8 +149,8 @@ class _Run(Generic[B]):
         if found is None:
             return None
         self.players.load(found.tensors)
-        self.watch.load(found.facts["watch"])
-        self.question.load(found.facts["question"])
+        self.monitor.load(found.facts["health"])
+        self.objective.load(found.facts["objective"])
         self.window.load(found.facts["window"])
         return Progress(**found.facts["progress"])
 
@@ -161,23 +161,23 @@ class _Run(Generic[B]):
         kept = ("images", "minutes", "rate_scale", "rollbacks")
         facts = {
             "progress": {name: getattr(progress, name) for name in kept},
-            "watch": self.watch.state(),
-            "question": self.question.state(),
+            "health": self.monitor.state(),
+            "objective": self.objective.state(),
             "window": self.window.state(),
         }
         self.store.save(progress.images, Checkpoint(self.players.tensors(), facts))
 
-    def roll_back(self, seen: Progress, limits: HealthConfig, trouble: str) -> Progress:
+    def roll_back(self, seen: Progress, limits: HealthConfig, failure: str) -> Progress:
         """Return to the last good checkpoint at a lowered rate, or raise Diverged."""
         if seen.rollbacks >= limits.rollbacks:
-            raise Diverged(give_up_sentence(trouble, seen.images, seen.rollbacks))
+            raise Diverged(give_up_sentence(failure, seen.images, seen.rollbacks))
         good = self.resume()
         assert good is not None
         agree_max(0.0, self.players.device)  # nobody still reads what is now replaced
         good.rollbacks, good.minutes = seen.rollbacks + 1, seen.minutes
         good.rate_scale = seen.rate_scale * limits.rate_factor
         good.note = (
-            f"at image {seen.images:,} {trouble}: back to image {good.images:,}, "
+            f"at image {seen.images:,} {failure}: back to image {good.images:,}, "
             f"rates now {good.rate_scale:.3g} times the schedule's"
         )
         self.save(good)

@@ -29,7 +29,7 @@ class Batch(Protocol):
 B = TypeVar("B", bound=Batch)
 
 
-class Question(Protocol[B]):
+class Objective(Protocol[B]):
     """What a game asks: restoration and minting differ in nothing else.
 
     A batch is split by `chunks` for gradient accumulation; losses are means over the chunk.
@@ -47,12 +47,12 @@ class Question(Protocol[B]):
         """Return what the generator minimises at this share of the budget."""
         ...
 
-    def trouble(self, players: Players) -> str | None:
+    def failure(self, players: Players) -> str | None:
         """Say what is wrong before a checkpoint is kept as good; None where all is well."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return what the question itself must remember over a checkpoint, JSON-able."""
+        """Return what the objective itself must remember over a checkpoint, JSON-able."""
         ...
 
     def load(self, state: dict[str, Any]) -> None:

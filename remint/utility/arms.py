@@ -43,7 +43,7 @@ ARMS = {
 
 
 @dataclass(frozen=True)
-class Question:
+class Objective:
     """arm against baseline; onto: what the synthetic images are added to, in words."""
 
     arm: str
@@ -53,8 +53,8 @@ class Question:
 
 # What a verdict is given on, by the name that params.yaml uses for the primary one.
 COMPARISONS = {
-    "plain": Question("real_synthetic", "real", "real images"),
-    "classical": Question(
+    "plain": Objective("real_synthetic", "real", "real images"),
+    "classical": Objective(
         "real_classical_synthetic",
         "real_classical",
         "real images with classical augmentation",

@@ -8,7 +8,7 @@ Fraction = int | Literal["all"]
 
 
 @dataclass(frozen=True)
-class JudgeConfig:
+class UtilityClassifierConfig:
     """The small classifier that every arm trains: same steps, same batch, same width."""
 
     steps: int
@@ -33,7 +33,7 @@ class UtilityConfig:
     smallest_gain: float
     confidence: float
     duplicate_rms: float
-    judge: JudgeConfig
+    classifier: UtilityClassifierConfig
 
     def __post_init__(self) -> None:
         if self.seeds < MINIMUM_SEEDS:

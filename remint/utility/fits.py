@@ -12,7 +12,7 @@ from remint.core.randomness import generator
 from remint.core.workers import ordered_map
 from remint.images.labelled import Labelled
 from remint.utility.arms import ARMS, Arm, training_set
-from remint.utility.config import JudgeConfig, UtilityConfig
+from remint.utility.config import UtilityClassifierConfig, UtilityConfig
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ def fit(experiment: Experiment, job: Job) -> Fit:
     stream = generator(experiment.seed, "usefulness", case.fraction, job.repeat)
     share = experiment.utility.synthetic_share
     data = training_set(arm, case.real, case.minted, share, stream)
-    config = classifier_config(experiment.utility.judge, arm)
+    config = classifier_config(experiment.utility.classifier, arm)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in another order would make results depend on `workers`
     try:
-        judge = train_classifier(
+        classifier = train_classifier(
             _writable(data.images),
             data.labels,
             experiment.classes,
@@ -93,7 +93,7 @@ def fit(experiment: Experiment, job: Job) -> Fit:
             experiment.seed + job.repeat,
             experiment.device,
         )
-        chosen = judge.probabilities(_writable(experiment.test)).argmax(axis=1)
+        chosen = classifier.probabilities(_writable(experiment.test)).argmax(axis=1)
     finally:
         torch.set_num_threads(threads)
     return Fit(job, len(data), chosen.astype(np.int64))
@@ -104,13 +104,13 @@ def _writable(images: np.ndarray) -> np.ndarray:
     return np.require(images, requirements="W")
 
 
-def classifier_config(judge: JudgeConfig, arm: Arm) -> ClassifierConfig:
+def classifier_config(classifier: UtilityClassifierConfig, arm: Arm) -> ClassifierConfig:
     """Return the classifier's settings in an arm; only the augmentation differs between arms."""
     return ClassifierConfig(
-        steps=judge.steps,
-        batch=judge.batch,
-        rate=judge.rate,
-        width=judge.width,
+        steps=classifier.steps,
+        batch=classifier.batch,
+        rate=classifier.rate,
+        width=classifier.width,
         augment=arm.augment,
     )
 

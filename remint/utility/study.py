@@ -106,11 +106,11 @@ def _smaller(origin: Origin, main: ImageSet) -> Case:
 
 
 def _design_notes(config: EvaluateSyntheticConfig, test: int, kept: int) -> list[str]:
-    utility, judge = config.utility, config.utility.judge
+    utility, classifier = config.utility, config.utility.classifier
     return [
-        f"Every arm trains the same classifier for {judge.steps} steps of {judge.batch} images, "
-        f"with {utility.seeds} paired seeds; in mixed arms {utility.synthetic_share:.0%} of the "
-        "images it sees are added ones.",
+        f"Every arm trains the same classifier for {classifier.steps} steps of {classifier.batch} "
+        f"images, with {utility.seeds} paired seeds; in mixed arms {utility.synthetic_share:.0%} "
+        "of the images it sees are added ones.",
         f"Accuracy is of {kept} real test images that no stage trained on; {test - kept} near-"
         f"duplicates of other images (within {utility.duplicate_rms:g} grey levels) were left out.",
         f"Intervals ({utility.confidence:.0%}) cover new seeds and new test images at once; they "

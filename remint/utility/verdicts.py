@@ -12,14 +12,14 @@ Word = Literal["helps", "hurts", "inconclusive"]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Decision:
     """word: the verdict; reason: the rule that decided it, as half a sentence."""
 
     word: Word
     reason: str
 
 
-def judge(gain: Estimate, p_holm: float, config: UtilityConfig) -> Judgement:
+def decide(gain: Estimate, p_holm: float, config: UtilityConfig) -> Decision:
     """Judge a gain in percentage points.
 
     It helps, or hurts, when it is told from zero (p after Holm below 1 - confidence) and at least
@@ -28,13 +28,13 @@ def judge(gain: Estimate, p_holm: float, config: UtilityConfig) -> Judgement:
     """
     smallest, certain = points(config.smallest_gain), p_holm < 1 - config.confidence
     if certain and abs(gain.mean) >= config.smallest_gain:
-        return Judgement("helps" if gain.mean > 0 else "hurts", "told from chance and large enough")
+        return Decision("helps" if gain.mean > 0 else "hurts", "told from chance and large enough")
     if certain:
-        return Judgement("inconclusive", f"told from chance, but below the {smallest} that count")
+        return Decision("inconclusive", f"told from chance, but below the {smallest} that count")
     if max(abs(gain.low), abs(gain.high)) < config.smallest_gain:
         reason = f"not told from chance, and if there is a change it is below {smallest}"
-        return Judgement("inconclusive", reason)
-    return Judgement("inconclusive", "not told from chance at this number of images and seeds")
+        return Decision("inconclusive", reason)
+    return Decision("inconclusive", "not told from chance at this number of images and seeds")
 
 
 def points(value: float) -> str:
@@ -63,13 +63,13 @@ def _judged(outcomes: Outcomes, name: str) -> list[dict[str, Any]]:
 
 def _row(outcomes: Outcomes, name: str, case: int, gain: Estimate, p_holm: float) -> dict[str, Any]:
     config, question = outcomes.experiment.utility, COMPARISONS[name]
-    judgement = judge(gain, p_holm, config)
+    decision = decide(gain, p_holm, config)
     return {
         "fraction": outcomes.experiment.cases[case].fraction,
         "comparison": name,
         "primary": name == config.primary,
-        "verdict": judgement.word,
-        "text": _sentence(outcomes, name, case, gain, p_holm, judgement),
+        "verdict": decision.word,
+        "text": _sentence(outcomes, name, case, gain, p_holm, decision),
         "gain": gain.mean,
         "low": gain.low,
         "high": gain.high,
@@ -80,7 +80,7 @@ def _row(outcomes: Outcomes, name: str, case: int, gain: Estimate, p_holm: float
 
 
 def _sentence(
-    outcomes: Outcomes, name: str, case: int, gain: Estimate, p_holm: float, found: Judgement
+    outcomes: Outcomes, name: str, case: int, gain: Estimate, p_holm: float, found: Decision
 ) -> str:
     """Say it so that it can stand alone on a page."""
     experiment, question = outcomes.experiment, COMPARISONS[name]

@@ -98,13 +98,13 @@ def _classifier(
     config: EvaluateSyntheticConfig, clean: ImageSet, training: Labelled
 ) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """Train on the training split, augmented: without that it knows its images too well."""
-    settings = classifier_config(config.utility.judge, ARMS["real_classical"])
+    settings = classifier_config(config.utility.classifier, ARMS["real_classical"])
     device = str(pick_device(config.device))
     classes = len(clean.class_names)
-    judge = train_classifier(
+    classifier = train_classifier(
         training.images, training.labels, classes, settings, config.seed, device
     )
-    return judge.features, judge.features(training.images)
+    return classifier.features, classifier.features(training.images)
 
 
 def _efflite(

@@ -28,7 +28,7 @@ NEIGHBOUR_FIGURES = ("precision", "recall", "density", "coverage")
 
 
 @dataclass(frozen=True)
-class Judge:
+class Yardstick:
     """The spaces in which everything is measured. classifier: None for a set of one class."""
 
     spaces: list[Extractor]
@@ -47,7 +47,7 @@ class Measured:
     notes: list[str] = field(default_factory=list)
 
 
-def flat_metrics(measured: Measured, judge: Judge) -> dict[str, float]:
+def flat_metrics(measured: Measured, yardstick: Yardstick) -> dict[str, float]:
     """Return the figures that are compared from run to run, as DVC wants them."""
     metrics: dict[str, float] = {}
     for row in measured.rows:
@@ -57,8 +57,8 @@ def flat_metrics(measured: Measured, judge: Judge) -> dict[str, float]:
     metrics |= {name: headline[name] for name in NEIGHBOUR_FIGURES if name in headline}
     metrics["images"] = float(headline["images"])
     metrics |= class_means(measured.classes)
-    if judge.accuracy is not None:
-        metrics["class_accuracy_real"] = judge.accuracy
+    if yardstick.accuracy is not None:
+        metrics["class_accuracy_real"] = yardstick.accuracy
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
@@ -80,11 +80,15 @@ def headline_row(rows: Sequence[Row]) -> Row:
 
 
 def sheets(
-    config: EvaluateGeneratorConfig, mint: Mint, reals: Reals, judge: Judge, measured: Measured
+    config: EvaluateGeneratorConfig,
+    mint: Mint,
+    reals: Reals,
+    yardstick: Yardstick,
+    measured: Measured,
 ) -> Iterator[Picture]:
     """Yield every picture of the report."""
     shown = Shown(mint, config.gallery, config.seed)
-    space = ClassifierExtractor(judge.classifier) if judge.classifier else None
+    space = ClassifierExtractor(yardstick.classifier) if yardstick.classifier else None
     yield from pictures(shown, reals, space, config.search_images)
     if measured.samples:
         yield from judged_pictures(shown, measured.samples)

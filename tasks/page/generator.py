@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remint.export.filters import FILTERS
 from tasks.page.arm_chart import charts
 from tasks.page.inputs import Inputs, MintReport
 from tasks.page.parts import Builder, ReportConfig, Section
@@ -34,11 +35,6 @@ GROUPS = {
     "worst": "Least sure by the classifier",
     "class": "More of each class",
 }
-# In the order in which an export tries them.
-FILTERS = (
-    *("validity", "exact_duplicate", "near_duplicate"),
-    *("training_copy", "confidence", "judge"),
-)
 UNCOUNTED = ("class", "wanted", "minted", "exported")
 Row = Mapping[str, Any]
 

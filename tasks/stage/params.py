@@ -13,6 +13,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from ruamel.yaml import YAML
 
 T = TypeVar("T")
+# Keys of earlier versions, by their last parts, and what they are called now.
+RENAMED = {
+    "train_generator.looks": "snapshots",
+    "network.judge_width": "discriminator_width",
+    "filters.judge": "discriminator",
+    "utility.judge": "classifier",
+}
 
 
 class ParamsError(ValueError):
@@ -58,6 +65,9 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def unknown(key: str, name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     """Return the sentence for a key (full: `key`, last part: `name`) that nobody knows."""
+    now = next((new for old, new in RENAMED.items() if key.endswith(old)), None)
+    if now is not None:
+        return f"{key}: this key has a new name, {now}; write that"
     return f"{key}: unknown key{_guess(name, known)}"
 
 

@@ -13,7 +13,7 @@ AWAY_SECONDS = 60.0
 FLUSH_SECONDS = 180.0
 
 
-class Outbox:
+class DeliveryQueue:
     """Sends items to a service that may vanish, without ever stopping the work that made them.
 
     The first failure is told at once. After three in a row the service counts as away, and for a

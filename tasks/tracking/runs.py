@@ -20,7 +20,7 @@ import pandas as pd
 
 from remint.networks.weights import weights_fingerprint
 from tasks.stage.console import discreet, say
-from tasks.tracking.delivery import Outbox, one_line
+from tasks.tracking.delivery import DeliveryQueue, one_line
 from tasks.tracking.provenance import flat, provenance, repository_root
 
 # MLflow reads these while it is imported, so they stand before it; what the user set wins.
@@ -76,7 +76,7 @@ class Run:
         """client, run_id: None for a run that takes everything and keeps nothing."""
         self.id = run_id
         self._client = client
-        self._outbox = Outbox("MLflow") if client else None
+        self._queue = DeliveryQueue("MLflow") if client else None
         self._waiting: list[Metric] = []
         self._lock = threading.Lock()
 
@@ -130,9 +130,9 @@ class Run:
 
     def close(self, status: str) -> None:
         """End the run as FINISHED, FAILED or KILLED once all is sent."""
-        if self._client is None or self._outbox is None:
+        if self._client is None or self._queue is None:
             return
-        box, client = self._outbox, self._client
+        box, client = self._queue, self._client
         box.put("metrics", lambda: self._send_metrics(client), kept=True, urgent=True)
         run_id = str(self.id)
         box.put("the end of the run", lambda: client.set_terminated(run_id, status), urgent=True)
@@ -142,8 +142,8 @@ class Run:
         box.tell()
 
     def _put(self, what: str, send: Any, wait: bool = False, kept: bool = False) -> None:
-        if self._outbox is not None:
-            self._outbox.put(what, lambda: send(self._client), wait, kept)
+        if self._queue is not None:
+            self._queue.put(what, lambda: send(self._client), wait, kept)
 
     def _send_metrics(self, client: mlflow.MlflowClient) -> None:
         """Send what waits, also what could not be sent before; only what is refused goes."""
@@ -157,8 +157,8 @@ class Run:
                 refusal = error
             with self._lock:
                 del self._waiting[: len(part)]
-            if refusal and self._outbox:
-                self._outbox.lost["figure"] += len(part)
+            if refusal and self._queue:
+                self._queue.lost["figure"] += len(part)
                 raise refusal
 
 

@@ -17,7 +17,7 @@ from tasks.tracking.runs import Run
 UNFINISHED = "checkpoints"  # folder inside a model's, where a run that is not finished lies
 
 
-class Diary:
+class TrainingLog:
     """history.csv and samples/ in a folder, the same in MLflow, and a line or a bar for people."""
 
     def __init__(self, folder: Path, run: Run) -> None:

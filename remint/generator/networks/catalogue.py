@@ -6,13 +6,13 @@ from typing import Literal
 from torch import nn
 
 from remint.generator.networks.generators import (
+    ArticleDiscriminator,
     ArticleGenerator,
-    ArticleJudge,
     ConditionalVae,
+    ConvDiscriminator,
     ConvGenerator,
-    ConvJudge,
 )
-from remint.generator.networks.r3 import SIZES, R3Generator, R3Judge
+from remint.generator.networks.r3 import SIZES, R3Discriminator, R3Generator
 
 GENERATORS = {
     "conv": ConvGenerator,
@@ -20,7 +20,7 @@ GENERATORS = {
     "r3": R3Generator,
     "vae": ConditionalVae,
 }
-JUDGES = {"conv": ConvJudge, "article": ArticleJudge, "r3": R3Judge}
+DISCRIMINATORS = {"conv": ConvDiscriminator, "article": ArticleDiscriminator, "r3": R3Discriminator}
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,15 @@ class GeneratorConfig:
 
     name: Literal["auto", "conv", "article", "r3", "vae"]
     width: int
-    judge_width: int
+    discriminator_width: int
     latent: int
 
     def __post_init__(self) -> None:
-        if min(self.width, self.judge_width) < 8 or self.latent < 1:
+        if min(self.width, self.discriminator_width) < 8 or self.latent < 1:
             raise ValueError(
-                f"network: found width {self.width}, judge_width {self.judge_width}, latent "
-                f"{self.latent}; needed widths of 8 or more and a latent of 1 or more"
+                f"network: found width {self.width}, discriminator_width "
+                f"{self.discriminator_width}, latent {self.latent}; needed widths of 8 or "
+                "more and a latent of 1 or more"
             )
 
 
@@ -52,10 +53,10 @@ def build_generator(config: GeneratorConfig, channels: int, size: int, classes: 
     return GENERATORS[config.name](channels, size, classes, config.latent, config.width)
 
 
-def build_judge(
+def build_discriminator(
     config: GeneratorConfig, channels: int, size: int, classes: int
 ) -> nn.Module | None:
     """Return the discriminator, None for the VAE, which has no game."""
     if config.name == "vae":
         return None
-    return JUDGES[config.name](channels, size, classes, config.judge_width)
+    return DISCRIMINATORS[config.name](channels, size, classes, config.discriminator_width)

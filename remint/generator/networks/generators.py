@@ -114,7 +114,7 @@ class ProjectionHead(nn.Module):
         return self.line(features).squeeze(1) + projection
 
 
-class ConvJudge(nn.Module):
+class ConvDiscriminator(nn.Module):
     """The CPU preset's discriminator: strided 4x4, then 3x3 convolutions, no norm, projection head.
 
     N,C,S,S in [-1, 1] and labels to logits [N].
@@ -136,7 +136,7 @@ class ConvJudge(nn.Module):
         return self.head(x.mean(dim=(2, 3)), labels)
 
 
-class ArticleJudge(nn.Module):
+class ArticleDiscriminator(nn.Module):
     """The article's discriminator: strided convolution, batch-norm, LeakyReLU 0.2, projection."""
 
     def __init__(self, channels: int, size: int, classes: int, width: int) -> None:
@@ -161,8 +161,8 @@ class ConditionalVae(nn.Module):
     def __init__(self, channels: int, size: int, classes: int, latent: int, width: int) -> None:
         super().__init__()
         self.decoder = ConvGenerator(channels, size, classes, latent, width)
-        judge = ConvJudge(channels, size, classes, width)
-        self.downs, self.last = judge.downs, judge.last
+        discriminator = ConvDiscriminator(channels, size, classes, width)
+        self.downs, self.last = discriminator.downs, discriminator.last
         features = self.last.out_channels * starting_side(size) ** 2
         self.moments = nn.Linear(features + classes, 2 * latent)
         self.classes = classes

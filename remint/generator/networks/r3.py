@@ -102,7 +102,7 @@ class R3Generator(nn.Module):
         return self.ending(self.layers(code[:, :, None, None] * self.basis))
 
 
-class R3Judge(nn.Module):
+class R3Discriminator(nn.Module):
     """N,C,S,S and labels to logits [N]: the mirror image, then <4x4 depthwise, embedding>."""
 
     def __init__(self, channels: int, size: int, classes: int, width: int) -> None:
