@@ -17,7 +17,7 @@ from remint.export.writers import Item
 from remint.generator.generator import Minter
 from remint.images.imagefile import encode_png
 from remint.images.imageset import ImageSet
-from remint.restorer_evaluation.galleries import sheet
+from remint.images.sheets import sheet
 from tasks.stage import params, stage
 from tasks.stage.console import progress, say
 from tasks.tracking import runs

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from remint.restorer_evaluation.galleries import choose, error_map, sheet
+from remint.images.sheets import sheet
+from remint.restorer_evaluation.galleries import choose, error_map
 
 
 def per_image(rows: list[tuple[str, str, float]]) -> pd.DataFrame:

@@ -27,7 +27,6 @@ from remint.core.arrays import to_tensor
 from remint.core.atomic import replaced_file
 from remint.core.randomness import counter_uniform, generator
 from remint.networks.weights import write_tensors
-from remint.training.schedule import cosine
 
 FORMAT = "1"  # raise it when training changes: classifiers are kept by it
 BATCH = 128
@@ -211,7 +210,7 @@ def _rate(config: ClassifierConfig, step: int) -> float:
     """Linear up, then half a cosine to 0 (SGDR, arXiv 1608.03983, equation 5)."""
     up = max(1.0, WARM_UP * config.steps)
     falling = max(0.0, (step + 1 - up) / max(1.0, config.steps - up))
-    return min(1.0, (step + 1) / up) * cosine(config.rate, 0.0, falling)
+    return min(1.0, (step + 1) / up) * 0.5 * config.rate * (1.0 + math.cos(math.pi * falling))
 
 
 def check_images(images: np.ndarray, shape: tuple[int, int, int]) -> None:

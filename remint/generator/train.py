@@ -21,10 +21,8 @@ from remint.generator.networks.catalogue import (
 from remint.generator.objective import Minting, MintLossConfig
 from remint.generator.selection import SnapshotConfig, SnapshotScores
 from remint.images.imageset import ImageSet
-from remint.networks.weights import network_note, save_network
-from remint.restorer.networks.catalogue import count_parameters
-from remint.restorer.train import run_settings
-from remint.training.checkpoint import CheckpointStore
+from remint.networks.weights import count_parameters, network_note, save_network
+from remint.training.checkpoint import CheckpointStore, run_settings
 from remint.training.distributed import rank, refuse_batch_norm
 from remint.training.loop import fit
 from remint.training.objective import LoopConfig

@@ -18,7 +18,7 @@ from remint.generator_evaluation.scoring import (
 )
 from remint.metrics.features import batches
 from remint.metrics.kernel import kernel_distance
-from remint.restorer_evaluation.distances import KID_LEAST
+from remint.metrics.validity import KID_LEAST
 
 BATCH = 128
 

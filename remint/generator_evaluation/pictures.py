@@ -10,9 +10,9 @@ import torch
 from remint.generator_evaluation.classes import ClassSample
 from remint.generator_evaluation.features import ThumbnailExtractor
 from remint.generator_evaluation.scoring import GeneratorGalleryConfig, Mint, Reals, seeds_for
+from remint.images.sheets import SIDE, sheet
 from remint.metrics.features import Extractor
 from remint.metrics.nearest import nearest_rows
-from remint.restorer_evaluation.galleries import SIDE, sheet
 
 SPHERE_LEAST = 1e-4  # radians, below which two latents point the same way
 

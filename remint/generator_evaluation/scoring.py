@@ -22,9 +22,8 @@ from remint.metrics.features import Extractor, cached_features
 from remint.metrics.frechet import frechet_distance_of_features
 from remint.metrics.kernel import kernel_distance
 from remint.metrics.neighbours import neighbour_scores
-from remint.restorer_evaluation.distances import FD_FIGURE, FD_TREND, KID_LEAST
+from remint.metrics.validity import FD_FIGURE, FD_TREND, KID_LEAST, NEIGHBOURS_LEAST
 
-NEIGHBOURS_LEAST = 500  # images a side for precision, recall, density and coverage
 MINTED_AT_ONCE = 256
 
 T = TypeVar("T")

@@ -61,3 +61,8 @@ def weights_fingerprint(folder: Path) -> str:
     for file in files:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of trainable scalars."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

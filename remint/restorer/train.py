@@ -9,17 +9,17 @@ import torch
 
 from remint.core.device import DeviceName, Precision, pick_device
 from remint.images.imageset import ImageSet
+from remint.networks.weights import count_parameters
 from remint.restorer.data import DataConfig, PairSource
 from remint.restorer.networks.catalogue import (
     DiscriminatorConfig,
     NetworkConfig,
     build_discriminator,
     build_network,
-    count_parameters,
 )
 from remint.restorer.objective import Restoration, RestorationLossConfig
 from remint.restorer.restorer import ADVERSARIAL, FIDELITY, Restorer
-from remint.training.checkpoint import CheckpointStore
+from remint.training.checkpoint import CheckpointStore, run_settings
 from remint.training.distributed import refuse_batch_norm
 from remint.training.loop import fit
 from remint.training.objective import LoopConfig
@@ -29,7 +29,6 @@ from remint.training.schedule import Budget
 
 # What may change between a run and its continuation: nothing of it touches the weights
 LOOKED_AT_ONLY = ("validation_images", "default_interpolation")
-OPERATIONAL = ("workers", "memory_share", "log_every", "sample_every", "checkpoint_every", "keep")
 
 
 @dataclass(frozen=True)
@@ -131,17 +130,9 @@ def run_identity(
 ) -> dict[str, Any]:
     """Return what must be equal for a checkpoint to be continued: settings and data."""
     return {
-        "train_restorer": run_settings(asdict(config)),
+        "train_restorer": run_settings(asdict(config), *LOOKED_AT_ONLY),
         "data": {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint},
     }
-
-
-def run_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return a training section without what may change between a run and its continuation."""
-    kept = {k: v for k, v in settings.items() if k not in LOOKED_AT_ONLY}
-    for section in ("data", "loop"):
-        kept[section] = {k: v for k, v in settings[section].items() if k not in OPERATIONAL}
-    return kept
 
 
 def model_card(

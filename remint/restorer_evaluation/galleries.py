@@ -12,8 +12,6 @@ from remint.core.randomness import philox_key
 from remint.restorer_evaluation.scoring import CLEAN
 
 ERROR_FULL = 64  # levels of error that show as the brightest colour, the same in every picture
-SIDE = 128  # px: least side of a picture on a sheet; smaller ones are enlarged in whole steps
-GAP = 4
 PICTURES = ("input", "classical", "output", "target", "error")
 
 
@@ -66,29 +64,3 @@ def error_map(output: np.ndarray, target: np.ndarray) -> np.ndarray:
     error = np.abs(output.astype(np.int16) - target).mean(axis=2)
     grey = np.clip(error * (255 / ERROR_FULL), 0, 255).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-
-
-def sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Lay uint8 HWC pictures out in rows on one white uint8 HW3 sheet."""
-    strips = [_strip([_shown(picture) for picture in row]) for row in rows]
-    width = max(strip.shape[1] for strip in strips)
-    sheet_rows = [_framed(strip, strip.shape[0] + GAP, width) for strip in strips]
-    return np.concatenate(sheet_rows)
-
-
-def _strip(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    height = max(picture.shape[0] for picture in pictures)
-    return np.concatenate([_framed(p, height, p.shape[1] + GAP) for p in pictures], axis=1)
-
-
-def _framed(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    canvas = np.full((height, width, 3), 255, np.uint8)
-    canvas[: picture.shape[0], : picture.shape[1]] = picture
-    return canvas
-
-
-def _shown(picture: np.ndarray) -> np.ndarray:
-    """Make colour of grey and enlarge a small picture by whole steps, pixels kept square."""
-    colour = np.broadcast_to(picture, (*picture.shape[:2], 3))
-    times = max(1, SIDE // max(picture.shape[:2]))
-    return colour.repeat(times, axis=0).repeat(times, axis=1)

@@ -20,6 +20,8 @@ from remint.networks.weights import write_tensors
 
 TENSORS, FACTS = "state.safetensors", "state.json"
 FORMAT = 2  # of what a checkpoint holds
+# Settings of the sections data and loop that may change between a run and its continuation.
+OPERATIONAL = ("workers", "memory_share", "log_every", "sample_every", "checkpoint_every", "keep")
 
 
 class CheckpointError(ValueError):
@@ -106,3 +108,12 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     a, b = flatten(then), flatten(now)
     names = [name for name in sorted(a.keys() | b.keys()) if a.get(name) != b.get(name)]
     return [f"{name} was {a.get(name)!r} and is {b.get(name)!r}" for name in names]
+
+
+def run_settings(settings: Mapping[str, Any], *apart: str) -> dict[str, Any]:
+    """Return a training section without `apart` and what else may change on resuming."""
+    kept = {key: value for key, value in settings.items() if key not in apart}
+    for section in ("data", "loop"):
+        part = settings[section].items()
+        kept[section] = {key: value for key, value in part if key not in OPERATIONAL}
+    return kept

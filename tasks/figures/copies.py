@@ -14,9 +14,9 @@ from remint.core.device import pick_device
 from remint.images.imagefile import encode_png
 from remint.images.imageset import ImageSet
 from remint.images.labelled import Labelled, read
+from remint.images.sheets import sheet
 from remint.metrics.features import EffLiteExtractor, cached_features
 from remint.metrics.nearest import FeatureSpace, PixelSpace, Space
-from remint.restorer_evaluation.galleries import sheet
 from remint.utility.arms import ARMS
 from remint.utility.config import EvaluateSyntheticConfig
 from remint.utility.fits import classifier_config

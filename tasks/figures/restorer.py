@@ -10,13 +10,14 @@ import pandas as pd
 
 from remint.core.device import pick_device
 from remint.images.imagefile import encode_png
+from remint.images.sheets import sheet
 from remint.metrics.features import EffLiteExtractor, Extractor
 from remint.metrics.optional import inception_extractor
 from remint.metrics.pixels import PSNR_CAP, SSIM_SIGMA, SSIM_WINDOW
 from remint.restorer_evaluation.classical import TunedMethod
 from remint.restorer_evaluation.distances import Comparison, SetDistances, Sets, damaged_rows
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Slice, Targets, damage_of
-from remint.restorer_evaluation.galleries import PICTURES, choose, error_map, sheet
+from remint.restorer_evaluation.galleries import PICTURES, choose, error_map
 from remint.restorer_evaluation.scoring import CLEAN_CEILING
 from remint.restorer_evaluation.slicing import slice_rows, summary
 from tasks.stage import stage

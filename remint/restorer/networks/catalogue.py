@@ -72,8 +72,3 @@ def build_discriminator(config: DiscriminatorConfig, channels: int) -> nn.Module
     """Return the discriminator; a conditional one takes image and input stacked by channel."""
     kinds = {"article": ArticleDiscriminator, "patchgan": PatchGan, "unet": UNetDiscriminator}
     return kinds[config.name](channels * (2 if config.conditional else 1), config.width)
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Return the number of trainable scalars."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
