@@ -31,10 +31,11 @@ run: $(STAMP) ## do what has changed since the last run (GOAL=a stage: up to the
 	if [ "$$before" = "$$(cksum dvc.lock)" ]; then echo "Nothing had changed, nothing was run."; fi; \
 	[ ! -e $(REPORT) ] || echo "The report: $(CURDIR)/$(REPORT)"
 
-test: $(STAMP) ## lint, types and tests
+test: $(STAMP) ## lint, types, the arrows between rooms, and tests
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 flow: $(STAMP) ## the same as run, inside a Prefect flow (FLOW=restoration, augmentation or pipeline)

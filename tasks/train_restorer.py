@@ -22,11 +22,11 @@ from remint.restorer.train import Report, TrainRestorerConfig, train_restorer
 from remint.restorer.validation import Validation
 from remint.training.distributed import process_group, rank
 from remint.training.loop import Interrupted
+from tasks.serving.base64_images import encode
 from tasks.stage import params, stage
 from tasks.stage.console import say
 from tasks.tracking import runs
 from tasks.training import single_run
-from tasks.training.base64_images import encode
 from tasks.training.log import UNFINISHED, TrainingLog
 
 

@@ -1,43 +1,34 @@
-"""What code a stage depends on: the import closure of its module, as dvc.yaml must list it.
+"""What code a stage runs: the import closure of its module, to compare with dvc.yaml's lists.
 
-DVC does not follow imports, so a file that dvc.yaml leaves out could change and a stale model
-would look current. `python -m tests.closure` prints what differs, `--write` puts it right.
+DVC does not follow imports: a file that no dependency covers could change, and a stale model would
+look current.
 """
 
-import argparse
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml.comments import CommentedSeq
-
-from tasks.commands.presets import round_trip
-from tasks.stage import stage
 
 PACKAGES = ("remint", "tasks")
-# Files that a module reads by their path, where an import would show them.
-BY_PATH = {
-    f"tasks/train_{model}.py": (f"tasks/training/served_{model}.py",)
-    for model in ("restorer", "generator")
-}
+EXEMPT = "tasks/tracking/"  # nothing that it returns reaches an output
 
 
-def closure(module: str, root: Path) -> list[str]:
-    """Return the project's files that importing `module` runs, sorted, as posix paths from root."""
+def closure(module: str, root: Path) -> set[str]:
+    """Return the project's files that importing `module` runs, as posix paths from root.
+
+    Docstrings of packages run nothing, and what only MLflow gets to see is left out.
+    """
     waiting, seen = [*_files(module, root)], set[str]()
     while waiting:
         file = waiting.pop()
-        if file in seen:
+        if file in seen or file.startswith(EXEMPT) or file.endswith("__init__.py"):
             continue
         seen.add(file)
-        waiting += BY_PATH.get(file, ())
-        for name in _imports(root / file):
+        for name in imported(root / file):
             waiting += _files(name, root)
-    return sorted(seen)
+    return seen
 
 
-def _imports(path: Path) -> Iterator[str]:
+def imported(path: Path) -> Iterator[str]:
     """Yield the dotted names that a file imports; `from a import b` gives a and a.b."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -48,13 +39,10 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 def _files(name: str, root: Path) -> list[str]:
-    """Return the files that importing the dotted name runs: the module and its packages."""
+    """Return the file of the dotted name, if it is a module of the project."""
     parts = name.split(".")
-    if parts[0] not in PACKAGES:
-        return []
-    files = [Path(*parts[:i], "__init__.py") for i in range(1, len(parts) + 1)]
-    files.append(Path(*parts).with_suffix(".py"))
-    return [file.as_posix() for file in files if (root / file).is_file()]
+    file = Path(*parts).with_suffix(".py")
+    return [file.as_posix()] if parts[0] in PACKAGES and (root / file).is_file() else []
 
 
 def stage_module(command: str) -> str:
@@ -63,48 +51,16 @@ def stage_module(command: str) -> str:
     return words[words.index("-m") + 1]
 
 
-def expected_deps(entry: Any, root: Path) -> list[str]:
-    """Return a stage's deps as they should be: what is no code as it stands, then its closure."""
-    rest = [dep for dep in entry["deps"] if not dep.endswith(".py")]
-    return rest + closure(stage_module(entry["cmd"]), root)
+def wrong_deps(command: str, deps: list[str], root: Path) -> list[str]:
+    """Return a sentence for every file that no dependency covers, and every dependency unused."""
+    code = {dep for dep in deps if dep.split("/")[0] in PACKAGES}
+    run = closure(stage_module(command), root)
+    open_files = [file for file in run if not any(_covers(dep, file) for dep in code)]
+    unused = [dep for dep in code if not any(_covers(dep, file) for file in run)]
+    return [f"not listed: {file}" for file in sorted(open_files)] + [
+        f"not imported: {dep}" for dep in sorted(unused)
+    ]
 
 
-def wrong_stages(dvc_yaml: Any, root: Path) -> dict[str, list[str]]:
-    """Return the right deps of every stage whose listed deps are others."""
-    right = {name: expected_deps(entry, root) for name, entry in dvc_yaml["stages"].items()}
-    return {n: deps for n, deps in right.items() if sorted(deps) != sorted(_listed(dvc_yaml, n))}
-
-
-def _listed(dvc_yaml: Any, name: str) -> list[str]:
-    return list(dvc_yaml["stages"][name]["deps"])
-
-
-def describe(name: str, deps: Sequence[str], listed: Sequence[str]) -> str:
-    """Return what a stage's deps lack and have too much, and the list as it should be."""
-    lines = [f"stage {name}:"]
-    lines += [f"  missing: {dep}" for dep in deps if dep not in listed]
-    lines += [f"  not used: {dep}" for dep in listed if dep not in deps]
-    return "\n".join([*lines, "  deps:", *(f"  - {dep}" for dep in deps)])
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the stages whose deps are wrong, or put them right in dvc.yaml."""
-    parser = argparse.ArgumentParser(prog="python -m tests.closure", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="correct dvc.yaml in place")
-    given = parser.parse_args(argv)
-    path = Path("dvc.yaml")
-    yaml = round_trip()
-    document = yaml.load(path.read_text(encoding="utf-8"))
-    wrong = wrong_stages(document, Path("."))
-    for name, deps in wrong.items():
-        print(describe(name, deps, _listed(document, name)))
-        document["stages"][name]["deps"] = CommentedSeq(deps)
-    if wrong and not given.write:
-        raise ValueError("dvc.yaml leaves code out; `python -m tests.closure --write` corrects it")
-    if wrong:
-        with path.open("w", encoding="utf-8") as file:
-            yaml.dump(document, file)
-
-
-if __name__ == "__main__":
-    stage.entry(main)
+def _covers(dep: str, file: str) -> bool:
+    return file == dep or file.startswith(f"{dep}/")

@@ -24,9 +24,9 @@ from remint.generator.networks.catalogue import GeneratorConfig, build_generator
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import save_card, save_weights
 from tasks.commands import flow_run
+from tasks.serving.base64_images import encode
 from tasks.tracking import delivery, runs
 from tasks.train_generator import served_example
-from tasks.training.base64_images import encode
 
 
 @dataclass(frozen=True)

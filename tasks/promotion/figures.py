@@ -15,9 +15,9 @@ from remint.networks.weights import weights_fingerprint
 from tasks import evaluate_generator, evaluate_restorer, evaluate_synthetic, export_synthetic
 from tasks.promotion.registry import ModelName, Registry, Version
 from tasks.promotion.rules import Decision, PromoteConfig, copies, judge_generator, judge_restorer
+from tasks.serving.base64_images import encode
 from tasks.stage.console import say
 from tasks.train_generator import served_example
-from tasks.training.base64_images import encode
 
 CLEAN, CORRUPTED = Path("data/clean"), Path("data/corrupted")
 REPORTS = Path("data/reports")

@@ -119,7 +119,7 @@ class Run:
             self._put("a file", lambda c: c.log_artifact(self.id, str(path), target), wait=True)
 
     def model(self, name: str, folder: Path, example: pd.DataFrame) -> None:
-        """Log a model folder as the pyfunc model of `training/served_{name}.py`, giving images.
+        """Log a model folder as the pyfunc model of `serving/served_{name}.py`, giving images.
 
         example: kept with the model as its input example; its columns are what the model takes,
         text or whole numbers.
@@ -237,7 +237,7 @@ def _log_model(run_id: str, name: str, folder: Path, example: pd.DataFrame) -> N
     with mlflow.start_run(run_id=run_id):
         mlflow.pyfunc.log_model(
             name=name,
-            python_model=str(CODE / "training" / f"served_{name}.py"),
+            python_model=str(CODE / "serving" / f"served_{name}.py"),
             artifacts={name: str(folder)},
             code_paths=[str(CODE), str(CODE.parent / "remint")],
             signature=ModelSignature(Schema(taken), Schema([ColSpec("string", "image")])),

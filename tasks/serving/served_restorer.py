@@ -9,8 +9,8 @@ import pandas as pd
 
 from remint.restorer.restorer import Restorer
 from remint.restorer.tiling import restore_image
+from tasks.serving.base64_images import decode, encode
 from tasks.tracking.runs import PythonModel, set_model
-from tasks.training.base64_images import decode, encode
 
 TILE = 256
 OVERLAP = 32

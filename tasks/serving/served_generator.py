@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from remint.generator.generator import Minter
+from tasks.serving.base64_images import encode
 from tasks.tracking.runs import PythonModel, set_model
-from tasks.training.base64_images import encode
 
 
 class ServedGenerator(PythonModel):
