@@ -7,6 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/set-up
+TESTS := $(VENV)/set-up-tests
 FLOW ?= pipeline
 GOAL ?=
 PORT ?= 5000
@@ -31,7 +32,7 @@ run: $(STAMP) ## do what has changed since the last run (GOAL=a stage: up to the
 	if [ "$$before" = "$$(cksum dvc.lock)" ]; then echo "Nothing had changed, nothing was run."; fi; \
 	[ ! -e $(REPORT) ] || echo "The report: $(CURDIR)/$(REPORT)"
 
-test: $(STAMP) ## lint, types, the arrows between rooms, and tests
+test: $(TESTS) ## lint, types, the arrows between rooms, and tests
 	ruff check .
 	ruff format --check .
 	mypy
@@ -63,6 +64,12 @@ $(STAMP): requirements.lock pyproject.toml
 	@[ -x $(VENV)/bin/python ] || $(PYTHON) -m venv $(VENV)
 	@python -m pip install -qq --no-deps -r requirements.lock
 	@python -m pip install -qq --no-deps --no-build-isolation -e .
+	@python -m pip check
+	@touch $@
+
+$(TESTS): $(STAMP) requirements-stores.lock requirements-test.lock
+	@echo "Adding what the tests need"
+	@python -m pip install -qq --no-deps -r requirements-stores.lock -r requirements-test.lock
 	@python -m pip check
 	@touch $@
 
