@@ -98,7 +98,7 @@ def test_ingest_training_and_export_end_with_a_sentence_and_what_was_there(
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(root / name, tmp_path)
     (tmp_path / "data/embedded").mkdir(parents=True)
-    assert run("presets", tmp_path, "tiny")[0] == 0
+    assert run("commands.presets", tmp_path, "tiny")[0] == 0
     steps = {
         "ingest": ("data/embedded", "data/clean", "data/reports/ingest"),
         "train_generator": ("data/clean", "data/models/generator"),

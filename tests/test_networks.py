@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from remint.networks.weights import count_parameters
 from remint.restorer.networks.catalogue import (
     DiscriminatorConfig,
     NetworkConfig,
     build_discriminator,
     build_network,
-    count_parameters,
 )
 from remint.restorer.networks.padding import pad_to_multiple, run_padded
 

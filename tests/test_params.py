@@ -130,7 +130,7 @@ def covers(told: set[str], key: str) -> bool:
 
 
 def test_a_preset_leaves_nothing_of_the_one_before_it(root: Path) -> None:
-    files = [f for f in (root / "tasks" / "presets").glob("*.yaml") if f.stem != "tiny"]
+    files = [f for f in (root / "tasks" / "commands" / "presets").glob("*.yaml") if f.stem != "tiny"]
     told = {file.stem: keys(params.read(file)) for file in files}
     for name, found in told.items():
         left = {key for key in set().union(*told.values()) if not covers(found, key)}
