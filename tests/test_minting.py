@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from remint.classifier.train import ClassifierConfig
+from remint.generator.augment import ADA_SPEED
 from remint.generator.data import LabelledDataConfig, LabelledSource, labelled_batches
 from remint.generator.generator import CARD, DISCRIMINATOR_WEIGHTS, FORMAT, WEIGHTS, Minter
 from remint.generator.networks.catalogue import (
@@ -23,13 +24,15 @@ from remint.generator.networks.catalogue import (
     build_generator,
     chosen,
 )
-from remint.generator.objective import (
+from remint.generator.objectives.base import MintingSetup
+from remint.generator.objectives.game import (
     STEP,
+    GameObjective,
     MintLossConfig,
     approximate_penalty,
     default_gamma,
-    sigma_vae_loss,
 )
+from remint.generator.objectives.vae import VaeObjective, sigma_vae_loss
 from remint.generator.probe import Probe
 from remint.generator.selection import SnapshotConfig, diversity, nearest
 from remint.generator.train import MintReport, TrainGeneratorConfig, train_generator
@@ -54,7 +57,7 @@ CONFIG = TrainGeneratorConfig(
     budget=Budget(96, None),
     optimiser=OptimiserConfig(1e-3, 1e-4, (0.0, 0.9), 0.99, 0.0),
     snapshots=SnapshotConfig(32, 20, 0.0, 0.0, 2.0, None, "kid"),
-    loop=LoopConfig(1, None, 50, 16, 1000, 16, 2, HealthConfig(1e3, 1e6, 1.0, 1.0, 1, 0.5)),
+    loop=LoopConfig(1, None, 50, 16, 1000, 16, 2, HealthConfig(None, 1e6, 0.9, None, 1, 0.5)),
 )
 SCRIPT = """
 import sys
@@ -163,6 +166,7 @@ def test_batches_from_the_middle_are_those_of_a_run_from_the_start(data: Path) -
     again = next(labelled_batches(source(data, flip=True), 16))
     assert torch.equal(third.real, again.real) and torch.equal(third.labels, again.labels)
     assert torch.equal(third.generator_real, again.generator_real)
+    assert third.round == again.round == 2
 
 
 # training
@@ -189,6 +193,53 @@ def test_every_idea_trains_and_keeps_its_best_snapshot(
     assert last.progress.finished and np.isfinite(list(last.progress.losses.values())).all()
     assert last.best["images"] in (32, 48) and (tmp_path / "run/best.safetensors").exists()
     assert ("overfit_gap" in last.figures) == (network != "vae")
+    emits = VaeObjective.emits if network == "vae" else GameObjective.emits
+    assert emits <= last.progress.losses.keys()
+
+
+@pytest.mark.parametrize(("network", "refused"), [("conv", "loss"), ("vae", "accuracy")])
+def test_a_limit_that_an_objective_cannot_break_is_refused(
+    data: Path, tmp_path: Path, network: str, refused: str
+) -> None:
+    health = replace(CONFIG.loop.health, loss_limit=5.0, accuracy_limit=0.9)
+    health = replace(health, **{"loss_limit" if refused == "accuracy" else "accuracy_limit": None})
+    loop = replace(CONFIG.loop, health=health)
+    config = replace(CONFIG, network=replace(NETWORK, name=network), loop=loop)
+    with pytest.raises(ValueError, match=f"{refused}_limit: .*would never act"):
+        train(config, data, tmp_path / "run")
+
+
+def test_ada_moves_once_a_round_by_the_whole_batch_in_however_many_parts(
+    data: Path, tmp_path: Path
+) -> None:
+    found = []
+    for parts in (1, 4):
+        train(
+            replace(CONFIG, loop=replace(CONFIG.loop, accumulate=parts)),
+            data,
+            tmp_path / str(parts),
+        )
+        facts = (tmp_path / f"{parts}/game/000000000096/state.json").read_text()
+        found.append(json.loads(facts)["objective"]["probability"])
+    assert found[0] == found[1]
+    assert abs(found[0] - 0.2) == pytest.approx(96 * ADA_SPEED)  # on an untrained D's one side
+
+
+def game(data: Path, augment: str) -> GameObjective:
+    loss = replace(CONFIG.loss, augment=augment)
+    setup = MintingSetup(source(data), 4, 0, torch.device("cpu"), "fp32")
+    return GameObjective(setup, loss)
+
+
+def test_ada_rises_while_reals_are_told_too_surely_and_falls_otherwise(data: Path) -> None:
+    objective = game(data, "ada")
+    objective.after_round({"real_sign": 0.9}, 32)
+    assert objective.probability == pytest.approx(0.2 + 32 * ADA_SPEED)
+    objective.after_round({"real_sign": 0.1}, 64)
+    assert objective.probability == pytest.approx(0.2 - 32 * ADA_SPEED)
+    fixed = game(data, "none")
+    fixed.after_round({"real_sign": 0.9}, 32)
+    assert fixed.state() == {"probability": 0.2}
 
 
 def test_the_snapshot_with_the_lowest_kid_is_the_best(data: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Claims about budgets, schedules, health and the average."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ LIMITS = HealthConfig(3.0, 100.0, 0.1, 0.95, 1, 0.5)
 
 def watch_of(rounds: int, **values: float) -> str | None:
     monitor = HealthMonitor(LIMITS, memory=10)
-    calm = dict.fromkeys(values, 0.5) | {"loss_for_health": 1.0, "colour_drift": 0.0}
+    calm = dict.fromkeys(values, 0.5) | {"fidelity_loss": 1.0, "colour_drift": 0.0}
     for _ in range(20):
         assert monitor.check(calm) is None
     return [monitor.check({**calm, **values}) for _ in range(rounds)][-1]
@@ -47,8 +48,8 @@ def test_the_first_average_forgets_fast() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("loss_for_health", 50.0, "loss rose"),
-        ("gradient_norm", 1e4, "gradient norm"),
+        ("fidelity_loss", 50.0, "loss rose"),
+        ("generator_gradient_norm", 1e4, "gradient norm"),
         ("colour_drift", -0.5, "colour drift"),
         ("discriminator_accuracy", 1.0, "accuracy"),
     ],
@@ -57,14 +58,34 @@ def test_health_names_what_left_its_limits(name: str, value: float, words: str) 
     assert words in (watch_of(40, **{name: value}) or "")
 
 
+def test_a_limit_of_null_never_acts() -> None:
+    monitor = HealthMonitor(HealthConfig(None, None, None, None, 1, 0.5), memory=1)
+    wild = {"fidelity_loss": 1.0, "generator_gradient_norm": 1e9, "colour_drift": 0.9}
+    assert monitor.check(wild) is None is monitor.check({**wild, "fidelity_loss": 1e6})
+
+
+def test_a_limit_on_what_is_never_emitted_is_refused_with_a_sentence() -> None:
+    LIMITS.refuse_unwatched({"fidelity_loss", "colour_drift", "discriminator_accuracy"})
+    with pytest.raises(ValueError, match=r"loop.health.loss_limit: found 3.*set it to null"):
+        LIMITS.refuse_unwatched({"colour_drift", "discriminator_accuracy"})
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"), [("loss_limit", 1.0), ("accuracy_limit", 1.0), ("gradient_limit", 0.0)]
+)
+def test_a_limit_that_always_or_never_acts_is_refused(name: str, limit: float) -> None:
+    with pytest.raises(ValueError, match=f"health.{name}: found {limit:g}.*null for no limit"):
+        replace(LIMITS, **{name: limit})
+
+
 def test_one_bad_round_is_no_divergence_unless_it_is_not_finite() -> None:
-    assert watch_of(1, loss_for_health=5.0) is None
+    assert watch_of(1, fidelity_loss=5.0) is None
     assert "became nan" in (watch_of(1, discriminator_loss=math.nan) or "")
 
 
 def test_a_watch_survives_a_checkpoint() -> None:
     monitor, copy = HealthMonitor(LIMITS), HealthMonitor(LIMITS)
     for _ in range(150):
-        monitor.check({"loss_for_health": 2.0})
+        monitor.check({"fidelity_loss": 2.0})
     copy.load(monitor.state())
     assert copy == monitor

@@ -41,7 +41,7 @@ CONFIG = TrainRestorerConfig(
     loss=RestorationLossConfig("charbonnier", 1.0, "features", 1.0, 0.1, "relativistic", 0.5, 2),
     fidelity=StageConfig(Budget(64, None), OPTIMISER),
     adversarial=StageConfig(Budget(64, None), OPTIMISER),
-    loop=LoopConfig(1, 1.0, 50, 16, 1000, 16, 2, HealthConfig(10.0, 1e6, 0.9, 1.0, 1, 0.5)),
+    loop=LoopConfig(1, 1.0, 50, 16, 1000, 16, 2, HealthConfig(10.0, 1e6, 0.9, None, 1, 0.5)),
     default_interpolation=0.5,
     validation_images=0,
 )
@@ -189,6 +189,25 @@ def test_divergence_goes_back_once_then_stops_with_a_sentence(data: Path, tmp_pa
     assert [n for n in notes if n and "back to image 0" in n and "0.5 times" in n]
     state = last_state(tmp_path / "run/fidelity")
     assert all(torch.isfinite(t).all() for t in state.values() if t.is_floating_point())
+
+
+def test_a_limit_on_the_discriminator_wants_a_stage_that_has_one(
+    data: Path, tmp_path: Path
+) -> None:
+    health = replace(CONFIG.loop.health, accuracy_limit=0.99)
+    loop = replace(CONFIG.loop, health=health)
+    assert train(replace(CONFIG, loop=loop), data, tmp_path / "both")[-1].progress.finished
+    with pytest.raises(ValueError, match=r"accuracy_limit: found 0.99.*never act"):
+        train(replace(FIDELITY_ONLY, loop=loop), data, tmp_path / "one")
+
+
+def test_the_round_s_number_travels_with_the_batch(data: Path) -> None:
+    source = PairSource(*sets(data), CONFIG.data, 0)
+    assert [batch.round for batch, _ in zip(batches(source, 40), range(3), strict=False)] == [
+        5,
+        6,
+        7,
+    ]
 
 
 def test_parts_of_a_batch_add_up_to_the_whole(data: Path, tmp_path: Path) -> None:

@@ -44,9 +44,13 @@ class LabelledDataConfig:
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """One round: counters [N] name its draws; reals float32 N,C,S,S in [-1, 1] for either side."""
+    """One round: counters [N] name its draws; reals float32 N,C,S,S in [-1, 1] for either side.
+
+    images: of all processes; round: its number in the run.
+    """
 
     images: int
+    round: int
     counters: torch.Tensor
     real: torch.Tensor
     labels: torch.Tensor
@@ -151,5 +155,6 @@ def class_numbers(column: pd.Series, classes: int, path: str) -> np.ndarray:
 def labelled_batches(source: LabelledSource, first: int) -> Iterator[LabelledBatch]:
     """Yield rounds from image `first` on, the same whatever the number of workers."""
     config = source.config
-    for tensors in feed(source, first, config.batch, config.workers):
-        yield LabelledBatch(config.batch, *tensors)
+    fed = feed(source, first, config.batch, config.workers)
+    for number, tensors in enumerate(fed, first // config.batch):
+        yield LabelledBatch(config.batch, number, *tensors)

@@ -18,7 +18,9 @@ from remint.generator.networks.catalogue import (
     build_generator,
     chosen,
 )
-from remint.generator.objective import Minting, MintLossConfig
+from remint.generator.objectives.base import MintingSetup
+from remint.generator.objectives.catalogue import build_objective
+from remint.generator.objectives.game import MintLossConfig
 from remint.generator.selection import SnapshotConfig, SnapshotScores
 from remint.images.imageset import ImageSet
 from remint.networks.weights import count_parameters, network_note, save_network
@@ -81,23 +83,17 @@ def train_generator(
     players = build_players(config, source, device)
     minter = current_minter(config, source, players, clean)
     keeper = Keeper(checkpoints, SnapshotScores(source, clean, config.snapshots, device), minter)
-    objective = Minting(
-        source,
-        config.loss,
-        latent=config.network.latent,
-        seed=config.seed,
-        device=device,
-        precision=config.precision,
-        failure=keeper.failure,
+    setup = MintingSetup(
+        source, network.latent, config.seed, device, config.precision, keeper.failure
     )
+    objective = build_objective(network, config.loss, setup)
+    config.loop.health.refuse_unwatched(objective.emits)
     identity = {
         "train_generator": run_settings(asdict(config)),
         "data": {"clean": clean.fingerprint},
     }
     store = CheckpointStore(checkpoints / "game", identity, config.loop.keep)
     for progress in fit(objective, players, config.loop, config.budget, store, stop_reason):
-        if progress.losses:
-            progress.losses["augment_probability"] = objective.probability
         keeper.note(progress)
         fresh = keeper.seen == progress.images
         yield MintReport(progress, minter, keeper.figures, fresh, keeper.best)

@@ -49,9 +49,13 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """One round: damaged and clean, float32 N,C,H,W in [-1, 1]; images counts all processes'."""
+    """One round: damaged and clean, float32 N,C,H,W in [-1, 1].
+
+    images: of all processes; round: its number in the run.
+    """
 
     images: int
+    round: int
     damaged: torch.Tensor
     clean: torch.Tensor
 
@@ -60,12 +64,12 @@ class PairBatch:
         pairs = zip(self.damaged.chunk(parts), self.clean.chunk(parts), strict=True)
         return [replace(self, damaged=d, clean=c) for d, c in pairs]
 
-    def to(self, device: torch.device) -> "PairBatch":
+    def to(self, device: torch.device) -> Self:
         """Move to the device, channels-last."""
         last = torch.channels_last
         damaged = self.damaged.to(device, memory_format=last, non_blocking=True)
         clean = self.clean.to(device, memory_format=last, non_blocking=True)
-        return PairBatch(self.images, damaged, clean)
+        return replace(self, damaged=damaged, clean=clean)
 
 
 class PairSource:
@@ -211,5 +215,6 @@ def _to_float(images: np.ndarray) -> torch.Tensor:
 def batches(source: PairSource, first: int) -> Iterator[PairBatch]:
     """Yield rounds from image `first` on, the same whatever the number of workers."""
     config = source.config
-    for damaged, clean in feed(source, first, config.batch, config.workers):
-        yield PairBatch(config.batch, damaged, clean)
+    fed = feed(source, first, config.batch, config.workers)
+    for number, pair in enumerate(fed, first // config.batch):
+        yield PairBatch(config.batch, number, *pair)

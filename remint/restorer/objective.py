@@ -1,6 +1,6 @@
 """Restoration as a game: G(damaged) against clean; loss = pixel + perceptual + adversarial."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,10 +87,17 @@ class Restoration:
 
     def batches(self, first: int) -> Iterator[PairBatch]:
         """Yield this process's batches on the device, from image `first` on."""
-        self.round = first // self.source.config.batch
         for batch in batches(self.source, first):
             yield batch.to(self.device)
-            self.round += 1
+
+    @property
+    def emits(self) -> Set[str]:
+        """Fidelity and drift, and the discriminator's accuracy where there is a discriminator."""
+        game = {"discriminator_accuracy"} if self.config.adversarial_weight else set()
+        return game | {"fidelity_loss", "colour_drift"}
+
+    def after_round(self, values: dict[str, float], images: int) -> None:
+        """Nothing adapts."""
 
     def failure(self, players: Players) -> str | None:
         """Nothing beyond what is watched every round."""
@@ -117,14 +124,14 @@ class Restoration:
         """Return the game's loss and, on every penalty round, gamma / 2 (R1 + R2)."""
         with torch.no_grad():
             output = self.restore(players.generator.network, chunk.damaged)
-        due = self.config.gamma > 0 and self.round % self.config.penalty_every == 0
+        due = self.config.gamma > 0 and chunk.round % self.config.penalty_every == 0
         clean, output = chunk.clean.requires_grad_(due), output.requires_grad_(due)
         with autocast(self.device, "fp32" if due else self.precision):  # penalties in fp32
             real = self._logits(players, clean, chunk.damaged)[-1]
             fake = self._logits(players, output, chunk.damaged)[-1]
         losses: Losses = {"total": self.game.discriminator_loss(real, fake)}
         right = accuracy(real.detach(), fake.detach(), self.config.game)
-        losses["discriminator_accuracy"] = torch.tensor(right, device=self.device)
+        losses["discriminator_accuracy"] = right
         if due:
             penalty = gradient_penalty(real, clean) + gradient_penalty(fake, output)
             weight = 0.5 * self.config.gamma * self.config.penalty_every

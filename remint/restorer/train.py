@@ -105,18 +105,22 @@ def train_restorer(
     identity = run_identity(config, clean, corrupted)
     network = _fresh_network(config, channels)
     card = model_card(config, channels, clean, corrupted, count_parameters(network))
-    for stage, stage_config in ((FIDELITY, config.fidelity), (ADVERSARIAL, config.adversarial)):
-        if stage_config is None:
-            continue
-        players = _players(config, stage_config, stage, network.to(device), channels, source.side)
-        objective = Restoration(
+    objectives = {
+        stage: Restoration(
             source,
-            config.loss if stage == ADVERSARIAL else fidelity_only(config.loss),
+            loss,
             conditional=config.discriminator.conditional,
             multiple=network.multiple,  # type: ignore[arg-type]
             device=device,
             precision=config.precision,
         )
+        for stage, loss in stage_losses(config).items()
+    }
+    emitted = {figure for objective in objectives.values() for figure in objective.emits}
+    config.loop.health.refuse_unwatched(emitted)
+    for stage, objective in objectives.items():
+        stage_config: StageConfig = getattr(config, stage)
+        players = _players(config, stage_config, stage, network.to(device), channels, source.side)
         store = CheckpointStore(checkpoints / stage, identity, config.loop.keep)
         restorer = Restorer(players.average, card, device)
         budget = stage_config.budget
@@ -150,6 +154,12 @@ def model_card(
         "parameters": parameters,
         "data": {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint},
     }
+
+
+def stage_losses(config: TrainRestorerConfig) -> dict[str, RestorationLossConfig]:
+    """Return the loss of each stage, in their order."""
+    adversarial = {ADVERSARIAL: config.loss} if config.adversarial else {}
+    return {FIDELITY: fidelity_only(config.loss), **adversarial}
 
 
 def fidelity_only(loss: RestorationLossConfig) -> RestorationLossConfig:

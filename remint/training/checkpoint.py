@@ -19,7 +19,7 @@ from remint.core.atomic import replaced_folder
 from remint.networks.weights import write_tensors
 
 TENSORS, FACTS = "state.safetensors", "state.json"
-FORMAT = 2  # of what a checkpoint holds
+FORMAT = 3  # of what a checkpoint holds
 # Settings of the sections data and loop that may change between a run and its continuation.
 OPERATIONAL = ("workers", "memory_share", "log_every", "sample_every", "checkpoint_every", "keep")
 

@@ -5,7 +5,27 @@ errors:
 """
 
 import math
+from collections.abc import Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Watched(NamedTuple):
+    """A figure under a limit, what sentences call it, and the range in which a limit can act."""
+
+    figure: str
+    words: str
+    least: float
+    most: float
+
+
+WATCHED = {
+    "loss_limit": Watched("fidelity_loss", "the generator's loss", 1, math.inf),
+    "gradient_limit": Watched("generator_gradient_norm", "the gradient norm", 0, math.inf),
+    "drift_limit": Watched("colour_drift", "the colour drift", 0, 1),
+    "accuracy_limit": Watched("discriminator_accuracy", "the discriminator's accuracy", 0, 1),
+}
+BY_THE_LOOP = frozenset({"generator_gradient_norm"})  # whatever the objective
 
 
 class Diverged(ValueError):
@@ -14,26 +34,48 @@ class Diverged(ValueError):
 
 @dataclass(frozen=True)
 class HealthConfig:
-    """Limits; beyond one of them the run goes back to its last good checkpoint.
+    """Limits (null: none); beyond one of them the run goes back to its last good checkpoint.
 
-    loss_limit: running generator loss over its best so far; gradient_limit: generator's gradient
-    norm before clipping; drift_limit: mean colour of outputs minus that of targets, of the range
-    0..1; accuracy_limit: the discriminator's running accuracy (1: never). Each roll-back
-    multiplies the rates by rate_factor; after `rollbacks` of them the run stops.
+    loss_limit: running fidelity loss over its best so far; gradient_limit: generator's gradient
+    norm before clipping; drift_limit: mean colour of outputs minus that of real images, of the
+    range 0..1; accuracy_limit: the discriminator's running accuracy. Each roll-back multiplies
+    the rates by rate_factor; after `rollbacks` of them the run stops.
     """
 
-    loss_limit: float
-    gradient_limit: float
-    drift_limit: float
-    accuracy_limit: float
+    loss_limit: float | None
+    gradient_limit: float | None
+    drift_limit: float | None
+    accuracy_limit: float | None
     rollbacks: int
     rate_factor: float
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_factor < 1:
             raise ValueError(f"health.rate_factor: found {self.rate_factor}, needed 0 to 1")
+        for name, limit in self.limits().items():
+            least, most = WATCHED[name].least, WATCHED[name].most
+            if not least < limit < most:
+                raise ValueError(
+                    f"health.{name}: found {limit:g}, needed above {least:g} and below {most:g}, "
+                    "or null for no limit"
+                )
         if self.rollbacks < 0:
             raise ValueError(f"health.rollbacks: found {self.rollbacks}, needed 0 or more")
+
+    def limits(self) -> dict[str, float]:
+        """Return the limits that are set, by name."""
+        given = {name: getattr(self, name) for name in WATCHED}
+        return {name: limit for name, limit in given.items() if limit is not None}
+
+    def refuse_unwatched(self, emitted: Set[str]) -> None:
+        """Raise ValueError for a limit on a figure that is not among those emitted."""
+        for name, limit in self.limits().items():
+            figure, words, *_ = WATCHED[name]
+            if figure not in emitted | BY_THE_LOOP:
+                raise ValueError(
+                    f"loop.health.{name}: found {limit:g}, and {words} ({figure}) is no figure of "
+                    "this training, so the limit would never act; set it to null"
+                )
 
 
 @dataclass
@@ -49,8 +91,7 @@ class HealthMonitor:
     def check(self, values: dict[str, float]) -> str | None:
         """Take one round's figures in; return what is wrong in words, or None.
 
-        values: any of loss_for_health, gradient_norm, colour_drift, discriminator_accuracy; all
-        of them must be finite.
+        values: those in WATCHED are held against their limits; all must be finite.
         """
         for name, value in values.items():
             if not math.isfinite(value):
@@ -63,21 +104,13 @@ class HealthMonitor:
         return self._over_limit() if self.rounds >= self.memory else None
 
     def _over_limit(self) -> str | None:
-        limits = self.config
-        loss = self.means.get("loss_for_health", 0.0)
-        self.best = min(self.best, loss)
-        checks = {
-            "the generator's loss": (loss, limits.loss_limit * self.best),
-            "the gradient norm": (self.means.get("gradient_norm", 0.0), limits.gradient_limit),
-            "the colour drift": (abs(self.means.get("colour_drift", 0.0)), limits.drift_limit),
-            "the discriminator's accuracy": (
-                self.means.get("discriminator_accuracy", 0.0),
-                limits.accuracy_limit,
-            ),
-        }
-        for what, (value, limit) in checks.items():
+        self.best = min(self.best, self.means.get("fidelity_loss", math.inf))
+        for name, limit in self.config.limits().items():
+            figure, words, *_ = WATCHED[name]
+            value = abs(self.means.get(figure, 0.0))
+            limit *= self.best if name == "loss_limit" else 1.0
             if value > limit:
-                return f"{what} rose to {value:.4g}, over its limit of {limit:.4g}"
+                return f"{words} rose to {value:.4g}, over its limit of {limit:.4g}"
         return None
 
     def state(self) -> dict[str, object]:

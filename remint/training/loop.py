@@ -55,7 +55,7 @@ def fit(
         before, now = progress.images, progress.images + batch.images
         save_due = _passed(before, now, config.checkpoint_every)
 
-        failure = run.monitor.check(_checked(values)) or (save_due and objective.failure(players))
+        failure = run.monitor.check(values) or (save_due and objective.failure(players))
         if failure:
             progress = run.roll_back(progress, config.health, failure)
             clock = Clock(progress.minutes, players.device)
@@ -64,6 +64,7 @@ def fit(
             progress.note = None
             continue
 
+        objective.after_round(values, batch.images)
         players.update_average(ema_weight(batch.images, config.ema_half_life, now))
         progress.images, progress.minutes = now, clock.minutes()
         window.add(values)
@@ -125,12 +126,6 @@ def _step(
     if torch.isfinite(norm):  # CPU-GPU sync
         player.optimiser.step()
     return {**means, f"{side}_gradient_norm": norm}
-
-
-def _checked(values: dict[str, float]) -> dict[str, float]:
-    """Pick what health looks at: the discriminator's figures need only be finite."""
-    renamed = {"generator_gradient_norm": "gradient_norm", "fidelity_loss": "loss_for_health"}
-    return {renamed.get(name, name): value for name, value in values.items()}
 
 
 @dataclass(frozen=True)

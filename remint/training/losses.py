@@ -78,8 +78,8 @@ def gradient_penalty(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor
     return slope.square().sum(dim=(1, 2, 3)).mean()
 
 
-def accuracy(real: torch.Tensor, fake: torch.Tensor, game: GameName) -> float:
-    """Return the share of decisions the discriminator gets right, 0..1 (chance: 0.5)."""
+def accuracy(real: torch.Tensor, fake: torch.Tensor, game: GameName) -> torch.Tensor:
+    """Return the share of decisions the discriminator gets right, scalar 0..1 (chance: 0.5)."""
     if game == "relativistic":
-        return (real > fake).float().mean().item()
-    return 0.5 * ((real > 0).float().mean() + (fake < 0).float().mean()).item()
+        return (real > fake).float().mean()
+    return 0.5 * ((real > 0).float().mean() + (fake < 0).float().mean())

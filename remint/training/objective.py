@@ -1,6 +1,6 @@
 """What a game brings to the loop, and how the loop is set."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self, TypeVar
 
@@ -14,11 +14,11 @@ Losses = dict[str, torch.Tensor]  # scalars; "total" is minimised, the rest is f
 
 
 class Batch(Protocol):
-    """One round's images; `images` counts those of all processes together."""
+    """One round's images; whatever follows from the round's number travels with them."""
 
     @property
     def images(self) -> int:
-        """Images of the round."""
+        """Images of the round, over all processes."""
         ...
 
     def chunks(self, parts: int) -> list[Self]:
@@ -32,8 +32,14 @@ B = TypeVar("B", bound=Batch)
 class Objective(Protocol[B]):
     """What a game asks: restoration and minting differ in nothing else.
 
-    A batch is split by `chunks` for gradient accumulation; losses are means over the chunk.
+    A batch is split by `chunks` for gradient accumulation; losses are means over the chunk. An
+    objective without a discriminator is never asked for discriminator_losses.
     """
+
+    @property
+    def emits(self) -> Set[str]:
+        """Figures among its losses in every round, by which `health` may watch it."""
+        ...
 
     def batches(self, first: int) -> Iterator[B]:
         """Yield this process's batches from the first image on; the same for every start."""
@@ -45,6 +51,13 @@ class Objective(Protocol[B]):
 
     def generator_losses(self, players: Players, chunk: B, share: float) -> Losses:
         """Return what the generator minimises at this share of the budget."""
+        ...
+
+    def after_round(self, values: dict[str, float], images: int) -> None:
+        """Adapt to the figures of a round: means over its images, of all processes together.
+
+        Called once a round, after both sides' steps; a round that is rolled back does not count.
+        """
         ...
 
     def failure(self, players: Players) -> str | None:
