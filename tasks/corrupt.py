@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = write(
             arguments.corrupted, shown, metadata=set_metadata(clean, config), extra_fields=FIELDS
         )
-        run.figures({f"rows_{name}": float(count) for name, count in sorted(counts.items())})
+        run.metrics({f"rows_{name}": float(count) for name, count in sorted(counts.items())})
     say(f"corrupt: {rows:,} damaged images of {len(clean):,} clean ones in {arguments.corrupted}")
 
 

@@ -82,7 +82,7 @@ def run_stage(
     data = {"clean": clean.fingerprint, "generator": mint.fingerprint}
     with runs.stage_run("evaluate_generator", config, data) as run:
         metrics, picture = evaluate(config, mint, clean, report, others)
-        run.figures(metrics)
+        run.metrics(metrics)
         run.image("samples", picture, 0)
         run.artifact(report / "figures.json")
     say(sentence(metrics))

@@ -14,7 +14,6 @@ image by image with the mean, and writes REPORT/protocol.json.
 
 import argparse
 import dataclasses
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -39,7 +38,7 @@ from remint.restorer_evaluation.evaluation import (
     evaluate,
     tune_classical,
 )
-from tasks.figures.restorer import Measured, write_figures, write_gallery
+from tasks.figures.restorer import Evaluation, write_figures, write_gallery
 from tasks.stage import params, stage
 from tasks.stage.console import progress, say
 from tasks.tracking import runs
@@ -107,19 +106,18 @@ def run_stage(
         raise ValueError(f"{corrupted_path} has no pairs in {config.split}; run corrupt with some.")
     restorer = Restorer.load(model, interpolation=config.interpolation, device=config.device)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
-    with runs.stage_run(
-        "evaluate_restorer", config, {**data, "restorer": fingerprint(model)}
-    ) as run:
+    data["restorer"] = restorer.fingerprint
+    with runs.stage_run("evaluate_restorer", config, data) as run:
         targets = Targets(clean)
         tuned = tune_classical(corrupted, targets, config)
         lpips, note = lpips_distance(pick_device(config.device))
         frame = restore(restorer, corrupted, targets, tuned, config, lpips, restored_path)
         sets = Sets(clean, corrupted, ImageSet(restored_path), config.split)
-        measured = Measured(frame, tuned, sets, targets, config, [note])
+        measured = Evaluation(restorer.fingerprint, frame, tuned, sets, targets, config, [note])
         with replaced_folder(report) as folder:
             metrics = write_figures(folder, measured)
             picture = write_gallery(folder, measured)
-        run.figures(metrics)
+        run.metrics(metrics)
         if picture is not None:
             run.image("gallery", picture, 0)
         run.artifact(report / "slices.json")
@@ -150,14 +148,6 @@ def _collecting(pairs: Iterable[tuple[Record, Row]], rows: list[Row]) -> Iterato
     for record, row in pairs:
         rows.append(row)
         yield record
-
-
-def fingerprint(model: Path) -> str:
-    """Return BLAKE2b-128 hex of a model folder's card and weights."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted([*model.glob("*.safetensors"), model / "restorer.json"]):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def sentence(metrics: Mapping[str, float]) -> str:

@@ -78,7 +78,7 @@ def run_stage(
             write_utility(folder, utility)
             sheet = write_copies(folder, copies)
             stage.write_json(folder / "metrics.json", metrics)
-        run.figures(metrics)
+        run.metrics(metrics)
         if sheet is not None:
             run.image("nearest_pairs", sheet, 0)
         run.artifact(report / "utility.json")

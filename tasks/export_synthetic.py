@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         summary = export(minter, clean, config, given.out, inputs, shown)
         with replaced_folder(given.report) as folder:
             write_report(folder, summary)
-        run.figures(summary.metrics)
+        run.metrics(summary.metrics)
         run.image("exported", exported_sheet(summary), 0)
         run.artifact(given.out / "README.md")
         run.artifact(given.report / "figures.json")

@@ -57,7 +57,7 @@ def _report(census: Census, source: Source, folder: Path, run: Run) -> None:
     stage.write_json(folder / "metrics.json", census.metrics())
     stage.write_json(folder / "statistics.json", census.statistics(source.class_names))
     stage.write_text(folder / "quarantine.csv", _quarantine(census))
-    run.figures(census.metrics())
+    run.metrics(census.metrics())
     run.artifact(folder, "ingest")
 
 

@@ -134,7 +134,15 @@ def provenance_sections(
 ) -> list[Section]:
     """Return commit, hashes, parameters and versions."""
     models = {"restorer": inputs.restorer_model, "generator": inputs.generator_model}
-    cards = {name: model.card for name, model in models.items() if model}
+    measured = {
+        "restorer": inputs.restorer.model if inputs.restorer else {},
+        "generator": inputs.generator.facts["figures"].get("model", {}) if inputs.generator else {},
+    }
+    cards = {
+        name: {"fingerprint": measured[name].get("fingerprint", ""), **model.card}
+        for name, model in models.items()
+        if model
+    }
     facts = {"provenance": provenance, "cards": cards}
     return [Section("provenance", "Where this comes from", "provenance.html", facts)]
 

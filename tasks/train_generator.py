@@ -71,7 +71,7 @@ def _run(
         for report in reports:
             take(report, log, config.budget.images)
         publish(model, report)
-        run.figures({f"selected_{name}": value for name, value in report.best.items()})
+        run.metrics({f"selected_{name}": value for name, value in report.best.items()})
         run.artifact(model / "history.csv")
         run.model("generator", model, served_example(report.minter))
 

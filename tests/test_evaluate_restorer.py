@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,6 +32,9 @@ from remint.restorer_evaluation.evaluation import (
 from remint.restorer_evaluation.scoring import Answer, figures_of
 from remint.restorer_evaluation.slicing import slice_rows, summary
 from tasks import evaluate_restorer
+from tasks.promotion.registry import Registry
+from tasks.serving.base64_images import encode
+from tasks.tracking import runs
 
 SLICES = (("gaussian_noise", 2), ("gaussian_noise", 4), ("holes", 3))
 CONFIG = EvaluateRestorerConfig(
@@ -235,17 +239,34 @@ def quiet_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")  # no run is opened for processes other than the first
 
 
+def run_stage(folder: Path, model: Path, out: Path) -> tuple[Path, Path]:
+    """Run the stage from its command line; return the report and the restored set."""
+    values = dataclasses.asdict(CONFIG)
+    values["features"] |= {"cache": str(out / "cache")}
+    (out / "params.yaml").write_text(json.dumps({"evaluate_restorer": values}))
+    report, restored = out / "report", out / "restored"
+    paths = [model, folder / "clean", folder / "corrupted", report, restored]
+    evaluate_restorer.main([*map(str, paths), "--params", str(out / "params.yaml")])
+    return report, restored
+
+
+def test_the_run_the_report_and_the_registry_call_a_model_by_one_fingerprint(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    report, _ = run_stage(folder, model, tmp_path)
+    told = json.loads((report / "slices.json").read_text())["model"]["fingerprint"]
+    client = mlflow.MlflowClient(runs.tracking_uri())
+    found = client.search_runs([runs.experiment_id(client)], "tags.stage = 'evaluate_restorer'")
+    example = pd.DataFrame({"image": [encode(np.zeros((8, 8, 1), np.uint8))]})
+    registered = Registry("restorer").register(model, example, {})
+    assert found[0].data.tags["data.restorer"] == told == registered.tags["fingerprint"]
+
+
 @pytest.mark.usefixtures("quiet_tracking")
 def test_the_stage_writes_the_whole_report_and_the_restored_set(
     folder: Path, model: Path, tmp_path: Path
 ) -> None:
-    values = dataclasses.asdict(CONFIG)
-    values["features"] |= {"cache": str(tmp_path / "cache")}
-    (tmp_path / "params.yaml").write_text(json.dumps({"evaluate_restorer": values}))
-    report, restored = tmp_path / "report", tmp_path / "restored"
-    paths = [model, folder / "clean", folder / "corrupted", report, restored]
-    evaluate_restorer.main([*map(str, paths), "--params", str(tmp_path / "params.yaml")])
-
+    report, restored = run_stage(folder, model, tmp_path)
     metrics = json.loads((report / "metrics.json").read_text())
     assert {"psnr", "psnr_input", "psnr_gain", "clean_psnr_capped40", "images"} <= set(metrics)
     assert not any(math.isnan(value) for value in metrics.values())

@@ -106,7 +106,7 @@ def log_runs(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Ru
             for step in range(0, 300, 100):
                 run.metrics({CURVE: 1.0 / (step + 1)}, step)
             run.image("samples", np.zeros((8, 8, 1), np.uint8), 100)
-            run.figures(flow_run.figures({"generator": "figures.json"}))
+            run.metrics(flow_run.figures({"generator": "figures.json"}))
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("trial")
     assert experiment is not None

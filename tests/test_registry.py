@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 import torch
 
+from remint.core.fingerprint import model_fingerprint
 from remint.images import imageset
 from remint.images.imageset import Record
-from remint.networks.weights import weights_fingerprint
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import Restorer, save_card, save_weights
 from tasks.promotion import promote, registry
@@ -105,7 +105,7 @@ def test_going_back_exchanges_champion_and_previous(
 def test_an_alias_means_a_folder_with_the_registered_weights(inside: Path) -> None:
     folder = model_folder("champion", "restorer")
     version = Registry("restorer").find("champion")
-    assert version is not None and weights_fingerprint(folder) == version.fingerprint
+    assert version is not None and model_fingerprint(folder) == version.fingerprint
     assert Restorer.load(folder, device="cpu").channels == 1
     assert model_folder("2", "restorer") == folder
     assert model_folder("models:/remint-restorer@champion", "restorer") == folder

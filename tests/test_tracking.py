@@ -55,7 +55,7 @@ def test_a_stage_is_a_run_with_parameters_figures_and_provenance(
     monkeypatch.setenv("MLFLOW_RUN_CONTEXT", json.dumps({"mlflow.parentRunId": "abc"}))
     monkeypatch.setenv("DVC_EXP_NAME", "quick-otter")
     with runs.stage_run("corrupt", CONFIG, {"clean": "f00"}) as run:
-        run.figures({"pairs": 12})
+        run.metrics({"pairs": 12})
     logged = client.get_run(str(run.id))
     assert logged.info.status == "FINISHED"
     assert logged.data.params == {"seed": "1", "sides": "[2, 3]", "inner.rate": "0.5"}

@@ -4,7 +4,6 @@ errors:
     ValueError   the folder holds no generator, is damaged, or was made by a newer Remint
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import nn
 
 from remint.core.arrays import to_tensor, to_uint8
 from remint.core.device import pick_device
+from remint.core.fingerprint import model_fingerprint
 from remint.core.randomness import generator
 from remint.generator.networks.catalogue import (
     GeneratorConfig,
@@ -46,6 +46,7 @@ class Minter:
             discriminator.to(device).eval().requires_grad_(False) if discriminator else None
         )
         self.card, self.device = dict(card), device
+        self.fingerprint = ""  # of the folder that it was loaded from
         self.channels: int = card["channels"]
         self.size: int = card["size"]
         self.class_names: list[str] = list(card["class_names"])
@@ -66,21 +67,14 @@ class Minter:
         _load_into(network, folder / WEIGHTS)
         if discriminator is not None:
             _load_into(discriminator, folder / DISCRIMINATOR_WEIGHTS)
-        return cls(network, discriminator, card, pick_device(device))
+        minter = cls(network, discriminator, card, pick_device(device))
+        minter.fingerprint = model_fingerprint(folder)
+        return minter
 
     def watching(self, discriminator: nn.Module | None) -> "Minter":
         """Take a live discriminator along, as it is: training goes on with it."""
         self.discriminator = discriminator
         return self
-
-    @property
-    def fingerprint(self) -> str:
-        """BLAKE2b-128 hex of the generator's weights."""
-        digest = hashlib.blake2b(digest_size=16)
-        for name, tensor in sorted(self.network.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
 
     def latents(self, seeds: np.ndarray) -> torch.Tensor:
         """Return float32 [N, latent], row k from N(0, 1) by seeds[k] alone."""

@@ -1,6 +1,5 @@
 """Weights on disk: safetensors, which hold numbers and nothing that could be run."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,20 +46,6 @@ def network_note(path: Path) -> str:
         return ""
     with safe_open(path, framework="pt") as file:
         return (file.metadata() or {}).get("note", "")
-
-
-def weights_fingerprint(folder: Path) -> str:
-    """Return BLAKE2b-128 hex of every safetensors file of a model's folder, by name.
-
-    Raises ValueError where there is none.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ValueError(f"{folder}: found no weights (*.safetensors), needed a trained model")
-    digest = hashlib.blake2b(digest_size=16)
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
 
 
 def count_parameters(module: nn.Module) -> int:

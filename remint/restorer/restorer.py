@@ -16,6 +16,7 @@ from torch import nn
 
 from remint.core.atomic import replaced_file
 from remint.core.device import pick_device
+from remint.core.fingerprint import model_fingerprint
 from remint.networks.weights import save_network
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.networks.padding import run_padded
@@ -48,12 +49,13 @@ def interpolate(
 
 
 class Restorer:
-    """A network that mends images: float32 N,C,H,W in [-1, 1] to the same, not clipped."""
+    """A network that restores images: float32 N,C,H,W in [-1, 1] to the same, not clipped."""
 
     def __init__(self, network: nn.Module, card: Mapping[str, Any], device: torch.device) -> None:
         self.network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.network.requires_grad_(False)
         self.card = dict(card)
+        self.fingerprint = ""  # of the folder that it was loaded from
         self.device = device
         self.channels: int = card["channels"]
         self.multiple: int = network.multiple  # type: ignore[assignment]
@@ -78,11 +80,13 @@ class Restorer:
                 f"{folder}: its weights do not fit the network of {CARD} ({error!r}); the folder "
                 "is damaged, train it again or fetch it anew"
             ) from error
-        return cls(network, card, pick_device(device))
+        restorer = cls(network, card, pick_device(device))
+        restorer.fingerprint = model_fingerprint(folder)
+        return restorer
 
     @torch.inference_mode()
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        """Mend float N,C,H,W in [-1, 1] of any H and W; C must be `channels`."""
+        """Restore float N,C,H,W in [-1, 1] of any H and W; C must be `channels`."""
         moved = batch.to(self.device, memory_format=torch.channels_last)
         return run_padded(self.network, moved, self.multiple).to(batch.device)
 

@@ -19,7 +19,9 @@ from typing import Any
 
 from tasks.stage import params, stage
 from tasks.stage.console import discreet
-from tasks.tracking import provenance, runs
+from tasks.stage.dotted import dotted
+from tasks.tracking import runs
+from tasks.tracking.provenance import as_params
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     opened = {"run_id": run.id, "uri": discreet(runs.tracking_uri()), "url": run.url}
     print(json.dumps(opened), flush=True)
     last = json.loads(sys.stdin.readline() or '{"status": "KILLED"}')
-    run.figures(figures(last.get("figures", {})))
+    run.metrics(figures(last.get("figures", {})))
     for name, folder in last.get("models", {}).items():
         grids(run, name, Path(folder))
     run.close(last["status"])
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def parameters() -> dict[str, str]:
     """Return params.yaml under dotted keys; nothing where it can't be read, which a stage tells."""
     try:
-        return provenance.flat(params.read("params.yaml"))
+        return as_params(params.read("params.yaml"))
     except (OSError, params.ParamsError):
         return {}
 
@@ -62,20 +64,11 @@ def figures(files: Mapping[str, str]) -> dict[str, float]:
 
     A file that is absent counts as empty: its stage did not come to run.
     """
-    named: dict[str, float] = {}
+    named: dict[str, Any] = {}
     for group, path in files.items():
         if Path(path).is_file():
-            named |= numbers(json.loads(Path(path).read_text(encoding="utf-8")), group)
-    return named
-
-
-def numbers(value: Any, name: str) -> dict[str, float]:
-    """Return the numbers inside nested mappings under dotted names."""
-    if isinstance(value, Mapping):
-        pairs = [numbers(inner, f"{name}.{key}") for key, inner in value.items()]
-        return {key: number for pair in pairs for key, number in pair.items()}
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return {name: float(value)} if is_number else {}
+            named |= dotted({group: json.loads(Path(path).read_text(encoding="utf-8"))})
+    return {key: float(leaf) for key, leaf in named.items() if type(leaf) in (int, float)}
 
 
 if __name__ == "__main__":

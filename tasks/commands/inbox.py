@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remint.core.atomic import replaced_file
-from remint.networks.weights import weights_fingerprint
+from remint.core.fingerprint import model_fingerprint
 from remint.restorer.restorer import Restorer
 from tasks.commands import inbox_options
 from tasks.commands.ledger import DONE, QUARANTINED, RESTORED, STARTED, Entry, Ledger
 from tasks.commands.model_choice import chosen_model
-from tasks.commands.restore_files import SUFFIXES, Job, RestoreOptions, restore_one
+from tasks.commands.restore_files import SUFFIXES, RestoreJob, RestoreOptions, restore_one
 from tasks.stage import stage
 from tasks.stage.console import say
 
@@ -35,7 +35,7 @@ MAX_PIXELS = 500_000_000
 
 
 @dataclass(frozen=True)
-class Found:
+class Arrival:
     """A file of the inbox as it stood when the pass began."""
 
     path: Path
@@ -76,7 +76,7 @@ def one_pass(
             return None
         with closing(Ledger(out / LEDGER)) as ledger:
             worker = Worker(ledger, out, model, device, again)
-            counts = Counter(worker.take(found) for found in scan(inbox))
+            counts = Counter(worker.take(arrival) for arrival in scan(inbox))
             write_quarantine(ledger, out / QUARANTINE)
     return counts
 
@@ -92,7 +92,7 @@ def _alone(path: Path) -> Iterator[bool]:
         yield True
 
 
-def scan(inbox: Path) -> Iterator[Found]:
+def scan(inbox: Path) -> Iterator[Arrival]:
     """Yield what lies below the inbox, sorted, hidden files left out; links are not followed."""
     for here, folders, files in os.walk(inbox, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -100,7 +100,7 @@ def scan(inbox: Path) -> Iterator[Found]:
         for name in sorted([*links, *(name for name in files if not name.startswith("."))]):
             path = Path(here) / name
             try:
-                yield Found(path, str(path.relative_to(inbox)), path.lstat())
+                yield Arrival(path, str(path.relative_to(inbox)), path.lstat())
             except FileNotFoundError:
                 continue  # it was taken away meanwhile
 
@@ -115,29 +115,29 @@ class Worker:
     def __init__(self, ledger: Ledger, out: Path, model: str, device: str, again: bool) -> None:
         self.ledger, self.out, self.device, self.again = ledger, out, device, again
         self.folder = chosen_model(model, "restorer")
-        self.fingerprint = weights_fingerprint(self.folder)
+        self.fingerprint = model_fingerprint(self.folder)
         self.restorer: Restorer | None = None
 
-    def take(self, found: Found) -> str:
+    def take(self, arrival: Arrival) -> str:
         """Restore a file if it is new; return what became of it."""
-        status, known = found.status, self.ledger.get(found.name)
-        if not stat.S_ISLNK(status.st_mode) and found.path.suffix.lower() not in SUFFIXES:
+        status, known = arrival.status, self.ledger.get(arrival.name)
+        if not stat.S_ISLNK(status.st_mode) and arrival.path.suffix.lower() not in SUFFIXES:
             return "left out as no images"
         if known and known.outcome in DONE and self._same(known, status):
             return "known"
         if not stat.S_ISREG(status.st_mode):
             kind = "a link" if stat.S_ISLNK(status.st_mode) else "no regular file"
-            return self._quarantine(found, "", f"it is {kind}, which is never followed or opened")
+            return self._quarantine(arrival, "", f"it is {kind}, which is never followed or opened")
         if time.time() - status.st_mtime < SETTLED_SECONDS:
             return "waiting"
         try:
-            content = _hash(found.path)
+            content = _hash(arrival.path)
         except OSError as error:
-            return self._quarantine(found, "", f"it can't be read ({error.strerror})")
+            return self._quarantine(arrival, "", f"it can't be read ({error.strerror})")
         if known and known.outcome in DONE and known.content == content and not self._due(known):
-            self._note(found, content, known.outcome, known.reason)
+            self._note(arrival, content, known.outcome, known.reason)
             return "known"
-        return self._restore(found, content, known)
+        return self._restore(arrival, content, known)
 
     def _same(self, known: Entry, status: os.stat_result) -> bool:
         unchanged = (known.size, known.changed) == (status.st_size, status.st_mtime_ns)
@@ -146,18 +146,18 @@ class Worker:
     def _due(self, known: Entry) -> bool:
         return self.again and known.outcome == RESTORED and known.model != self.fingerprint
 
-    def _restore(self, found: Found, content: str, known: Entry | None) -> str:
+    def _restore(self, arrival: Arrival, content: str, known: Entry | None) -> str:
         ours = known is not None and known.outcome in (STARTED, RESTORED)
-        self._note(found, content, STARTED)  # from here on the output is ours to replace
-        job = Job(found.path, self.out / found.name, found.name)
+        self._note(arrival, content, STARTED)  # from here on the output is ours to replace
+        job = RestoreJob(arrival.path, self.out / arrival.name, arrival.name)
         try:
-            restore_one(job, self._loaded(), self._options(force=ours), {found.path.resolve()})
+            restore_one(job, self._loaded(), self._options(force=ours), {arrival.path.resolve()})
         except Exception as error:  # decoders throw what they like at a broken file
-            return self._quarantine(found, content, " ".join(str(error).split()) or repr(error))
-        now = found.path.lstat()
-        if (now.st_size, now.st_mtime_ns) != (found.status.st_size, found.status.st_mtime_ns):
+            return self._quarantine(arrival, content, " ".join(str(error).split()) or repr(error))
+        now = arrival.path.lstat()
+        if (now.st_size, now.st_mtime_ns) != (arrival.status.st_size, arrival.status.st_mtime_ns):
             return "waiting"  # it changed under our hands; the next pass replaces the result
-        self._note(found, content, RESTORED)
+        self._note(arrival, content, RESTORED)
         return "restored"
 
     def _loaded(self) -> Restorer:
@@ -178,16 +178,16 @@ class Worker:
             force=force,
         )
 
-    def _quarantine(self, found: Found, content: str, reason: str) -> str:
-        self._note(found, content, QUARANTINED, reason)
-        say(f"quarantined: {found.name!r}: {reason}")
+    def _quarantine(self, arrival: Arrival, content: str, reason: str) -> str:
+        self._note(arrival, content, QUARANTINED, reason)
+        say(f"quarantined: {arrival.name!r}: {reason}")
         return "quarantined"
 
-    def _note(self, found: Found, content: str, outcome: str, reason: str = "") -> None:
-        status = found.status
+    def _note(self, arrival: Arrival, content: str, outcome: str, reason: str = "") -> None:
+        status = arrival.status
         self.ledger.put(
             Entry(
-                path=found.name,
+                path=arrival.name,
                 content=content,
                 size=status.st_size,
                 changed=status.st_mtime_ns,

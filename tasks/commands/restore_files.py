@@ -53,7 +53,7 @@ class RestoreOptions:
 
 
 @dataclass(frozen=True)
-class Job:
+class RestoreJob:
     """One photograph: where it is, where it goes, and how a sentence calls it."""
 
     source: Path
@@ -85,7 +85,9 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
     return len(failures)
 
 
-def plan(source: Path, out: Path, failures: list[str] | None = None) -> tuple[list[Job], list[str]]:
+def plan(
+    source: Path, out: Path, failures: list[str] | None = None
+) -> tuple[list[RestoreJob], list[str]]:
     """Return the jobs and the names of files in the folder that are left out as no images.
 
     failures: takes a sentence for each folder that can't be read.
@@ -102,10 +104,12 @@ def plan(source: Path, out: Path, failures: list[str] | None = None) -> tuple[li
             f"{out}: images with the ending {out.suffix} can't be written; known endings: "
             f"{' '.join(SUFFIXES)}"
         )
-    return [Job(source, out, source.name)], []
+    return [RestoreJob(source, out, source.name)], []
 
 
-def _plan_folder(source: Path, out: Path, failures: list[str]) -> tuple[list[Job], list[str]]:
+def _plan_folder(
+    source: Path, out: Path, failures: list[str]
+) -> tuple[list[RestoreJob], list[str]]:
     if out.resolve().is_relative_to(source.resolve()):
         raise ValueError(
             f"{out} lies inside {source}, so the next run would restore its own output; "
@@ -118,7 +122,7 @@ def _plan_folder(source: Path, out: Path, failures: list[str]) -> tuple[list[Job
     if not images:
         raise ValueError(f"{source} holds no images; known endings: {' '.join(SUFFIXES)}")
     others = [unicode_text(str(path)) for path in found if path.suffix.lower() not in SUFFIXES]
-    return [Job(source / path, out / path, str(path)) for path in images], others
+    return [RestoreJob(source / path, out / path, str(path)) for path in images], others
 
 
 def walk(folder: Path, failures: list[str]) -> Iterator[Path]:
@@ -149,7 +153,7 @@ def _real(path: Path) -> Path:
 
 
 def restore_one(
-    job: Job, restorer: Restorer, options: RestoreOptions, sources: set[Path]
+    job: RestoreJob, restorer: Restorer, options: RestoreOptions, sources: set[Path]
 ) -> tuple[str, ...]:
     """Restore one photograph, whole or not at all; return notes on what changed.
 
@@ -175,7 +179,7 @@ def restore_one(
         )
 
 
-def _format(job: Job, found: photo.Photo) -> str:
+def _format(job: RestoreJob, found: photo.Photo) -> str:
     """Return the original's format, or the one asked for by another ending of the target."""
     if job.source.suffix.lower() == job.target.suffix.lower():
         return found.file_format

@@ -26,9 +26,13 @@ FACTS = ("id", "kind", "severity", "psnr_input", "psnr", "psnr_classical")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """frame: figures, one row an image, in the order of the split; notes: grow while writing."""
+class Evaluation:
+    """model: its fingerprint; frame: figures, one row an image, in the order of the split.
 
+    notes: grow while writing.
+    """
+
+    model: str
     frame: pd.DataFrame
     tuned: Mapping[Slice, TunedMethod]
     sets: Sets
@@ -37,7 +41,7 @@ class Measured:
     notes: list[str]
 
 
-def write_figures(folder: Path, measured: Measured) -> dict[str, float]:
+def write_figures(folder: Path, measured: Evaluation) -> dict[str, float]:
     """Write metrics.json, slices.json, slices.csv and per_image.parquet; return the metrics."""
     rows = slice_rows(measured.frame, measured.tuned, measured.config)
     metrics = summary(measured.frame, rows, measured.config)
@@ -46,14 +50,15 @@ def write_figures(folder: Path, measured: Measured) -> dict[str, float]:
     metrics |= _finite(_pooled_distances(measured, extractor, notes))
     _add_slice_distances(rows, measured, extractor, notes)
     stage.write_json(folder / "metrics.json", metrics)
-    found = {"notes": notes, "extractor": extractor.version, "slices": rows}
-    stage.write_json(folder / "slices.json", found)
+    facts = {"notes": notes, "extractor": extractor.version, "slices": rows}
+    model = {"fingerprint": measured.model}
+    stage.write_json(folder / "slices.json", {**facts, "model": model})
     pd.DataFrame(rows).to_csv(folder / "slices.csv", index=False, float_format="%.4f")
     measured.frame.to_parquet(folder / "per_image.parquet", index=False)
     return metrics
 
 
-def _window_notes(measured: Measured) -> list[str]:
+def _window_notes(measured: Evaluation) -> list[str]:
     """Say how the figures are meant."""
     notes = [
         f"PSNR: mean of per-image values in dB, identical images count {PSNR_CAP:g} dB.",
@@ -73,7 +78,7 @@ def _window_notes(measured: Measured) -> list[str]:
 
 
 def _pooled_distances(
-    measured: Measured, extractor: Extractor, notes: list[str]
+    measured: Evaluation, extractor: Extractor, notes: list[str]
 ) -> dict[str, float]:
     """Distances over all damaged images together, Inception's too where its weights are at hand."""
     config, sets = measured.config, measured.sets
@@ -91,7 +96,7 @@ def _pooled_distances(
 
 
 def _add_slice_distances(
-    rows: list[dict[str, Any]], measured: Measured, extractor: Extractor, notes: list[str]
+    rows: list[dict[str, Any]], measured: Evaluation, extractor: Extractor, notes: list[str]
 ) -> None:
     """Add the distances of every slice to its row, where they are asked for and valid."""
     config, sets = measured.config, measured.sets
@@ -110,7 +115,7 @@ def _add_slice_distances(
             notes += found.notes
 
 
-def write_gallery(folder: Path, measured: Measured) -> np.ndarray | None:
+def write_gallery(folder: Path, measured: Evaluation) -> np.ndarray | None:
     """Write gallery/*.png and gallery.json; return a sheet of the random images, if any."""
     (folder / "gallery").mkdir()
     entries, sheet_rows = [], []
@@ -127,7 +132,7 @@ def write_gallery(folder: Path, measured: Measured) -> np.ndarray | None:
     return sheet(sheet_rows) if sheet_rows else None
 
 
-def _pictures(position: int, measured: Measured) -> dict[str, np.ndarray]:
+def _pictures(position: int, measured: Evaluation) -> dict[str, np.ndarray]:
     """Return the pictures of one row of the split, uint8 HWC, by name."""
     sets = measured.sets
     places = sets.corrupted.frame(sets.split)["position"]
@@ -142,7 +147,7 @@ def _pictures(position: int, measured: Measured) -> dict[str, np.ndarray]:
     return pictures
 
 
-def _facts(measured: Measured, position: int) -> dict[str, Any]:
+def _facts(measured: Evaluation, position: int) -> dict[str, Any]:
     facts = measured.frame.iloc[position][list(FACTS)].to_dict()
     return {str(name): value for name, value in facts.items() if not pd.isna(value)}
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from remint.export.filters import FILTERS
 from tasks.page.arm_chart import charts
-from tasks.page.inputs import Inputs, MintReport
+from tasks.page.inputs import Inputs, StageReport
 from tasks.page.parts import Builder, ReportConfig, Section
-from tasks.page.pictures import Picture, picture
+from tasks.page.pictures import EmbeddedPicture, picture
 from tasks.page.provenance import Provenance
 from tasks.page.training import training_section
 from tasks.page.words import words
@@ -135,7 +135,9 @@ def training_sections(
     )
 
 
-def _sheets(report: MintReport, group: str, config: ReportConfig) -> list[tuple[Row, Picture]]:
+def _sheets(
+    report: StageReport, group: str, config: ReportConfig
+) -> list[tuple[Row, EmbeddedPicture]]:
     return [
         (entry, _picture(report, entry["file"], config))
         for entry in report.gallery
@@ -143,7 +145,7 @@ def _sheets(report: MintReport, group: str, config: ReportConfig) -> list[tuple[
     ]
 
 
-def _picture(report: MintReport, file: str, config: ReportConfig) -> Picture:
+def _picture(report: StageReport, file: str, config: ReportConfig) -> EmbeddedPicture:
     """Return a sheet: many images side by side may be twice as large as one."""
     return picture(report.pictures / Path(file), 2 * config.picture_pixels)
 

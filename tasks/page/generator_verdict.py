@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.page.inputs import Inputs, MintReport
+from tasks.page.inputs import Inputs, StageReport
 from tasks.page.restorer_verdict import Tile, Verdict
 from tasks.page.words import count, number, points, share
 
@@ -33,7 +33,7 @@ def mint_verdict(inputs: Inputs) -> Verdict | None:
     )
 
 
-def primary(tried: MintReport) -> Row | None:
+def primary(tried: StageReport) -> Row | None:
     """Return the verdict that was fixed beforehand to count, on the most real images judged."""
     rows = [
         row
@@ -53,18 +53,18 @@ def _class_words(metrics: Mapping[str, float]) -> str:
     )
 
 
-def _use_words(tried: MintReport) -> str:
+def _use_words(tried: StageReport) -> str:
     row = primary(tried)
     return f"{USE[row['verdict']]} ({points(row['gain'])})" if row else ""
 
 
-def _copy_words(tried: MintReport) -> str:
+def _copy_words(tried: StageReport) -> str:
     """Return the outcome of the copy check: its verdict up to where the figures start."""
     first = str(tried.facts["copycheck"]["verdict"]).split(":")[0].split(".")[0]
     return "copies were not looked for" if first == "Not checked" else first[:1].lower() + first[1:]
 
 
-def _sentences(tried: MintReport) -> list[str]:
+def _sentences(tried: StageReport) -> list[str]:
     """Return what the stage itself says: usefulness, gaps, failed controls, copies."""
     utility, row = tried.facts["utility"], primary(tried)
     failed = [control["text"] for control in utility["controls"] if not control["passed"]]
@@ -72,7 +72,7 @@ def _sentences(tried: MintReport) -> list[str]:
     return [*([row["text"]] if row else []), *gaps, *failed, tried.facts["copycheck"]["verdict"]]
 
 
-def _tiles(made: MintReport | None, tried: MintReport | None) -> list[Tile | None]:
+def _tiles(made: StageReport | None, tried: StageReport | None) -> list[Tile | None]:
     first = [_class_tile(made.metrics), _distance_tile(made.metrics)] if made else []
     last = [_alone_tile(tried.metrics), _gain_tile(tried), _copy_tile(tried)] if tried else []
     return [*first, *last]
@@ -104,7 +104,7 @@ def _alone_tile(metrics: Mapping[str, float]) -> Tile | None:
     return Tile(share(metrics["accuracy_synthetic_only"]), label, detail, gap <= GAP)
 
 
-def _gain_tile(tried: MintReport) -> Tile | None:
+def _gain_tile(tried: StageReport) -> Tile | None:
     row = primary(tried)
     if row is None:
         return None
@@ -113,7 +113,7 @@ def _gain_tile(tried: MintReport) -> Tile | None:
     return Tile(points(row["gain"]), "accuracy when added to real images", detail, good)
 
 
-def _copy_tile(tried: MintReport) -> Tile | None:
+def _copy_tile(tried: StageReport) -> Tile | None:
     suspects = tried.facts["copycheck"]["suspects"]
     if not suspects:
         return None

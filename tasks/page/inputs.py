@@ -26,10 +26,11 @@ class IngestReport:
 class RestorerReport:
     """Figures of the evaluation; pictures are read when they are placed.
 
-    slices: one mapping a row, figures that are not valid absent. gallery: facts and file names
-    relative to `pictures`.
+    model: which it was. slices: one mapping a row, figures that are not valid absent. gallery:
+    facts and file names relative to `pictures`.
     """
 
+    model: dict[str, Any]
     metrics: dict[str, float]
     slices: list[dict[str, Any]]
     notes: list[str]
@@ -48,7 +49,7 @@ class ModelFolder:
 
 
 @dataclass(frozen=True)
-class MintReport:
+class StageReport:
     """What one of the minting half's stages wrote.
 
     facts: its JSON files by name, such as `figures` or `utility`. gallery: facts and file names
@@ -68,9 +69,9 @@ class Inputs:
     ingest: IngestReport | None = None
     restorer: RestorerReport | None = None
     restorer_model: ModelFolder | None = None
-    generator: MintReport | None = None
-    export: MintReport | None = None
-    synthetic: MintReport | None = None
+    generator: StageReport | None = None
+    export: StageReport | None = None
+    synthetic: StageReport | None = None
     generator_model: ModelFolder | None = None
     folders: list[Path] = field(default_factory=list)
 
@@ -117,13 +118,14 @@ def _read_ingest(folder: Path) -> IngestReport:
 
 
 def _read_restorer(folder: Path) -> RestorerReport:
-    found = _json(folder / "slices.json")
+    facts = _json(folder / "slices.json")
     gallery = folder / "gallery.json"
     return RestorerReport(
+        dict(facts.get("model", {})),
         _json(folder / "metrics.json"),
-        list(found["slices"]),
-        list(found.get("notes", [])),
-        str(found.get("extractor", "")),
+        list(facts["slices"]),
+        list(facts.get("notes", [])),
+        str(facts.get("extractor", "")),
         _json(gallery) if gallery.is_file() else [],
         folder / "gallery",
     )
@@ -141,9 +143,9 @@ def _model(card: str) -> Callable[[Path], ModelFolder]:
     return read
 
 
-def _mint(gallery: str, pictures: str, *facts: str) -> Callable[[Path], MintReport]:
-    def read(folder: Path) -> MintReport:
-        return MintReport(
+def _mint(gallery: str, pictures: str, *facts: str) -> Callable[[Path], StageReport]:
+    def read(folder: Path) -> StageReport:
+        return StageReport(
             _json(folder / "metrics.json"),
             {name: _json(folder / f"{name}.json") for name in facts},
             _json(folder / f"{gallery}.json"),

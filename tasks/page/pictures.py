@@ -12,7 +12,7 @@ WEBP_QUALITY = 90
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedPicture:
     """uri: a data URI. width, height: px of the original. crisp: show pixels as squares."""
 
     uri: str
@@ -21,7 +21,7 @@ class Picture:
     crisp: bool
 
 
-def picture(path: Path, longest: int) -> Picture:
+def picture(path: Path, longest: int) -> EmbeddedPicture:
     """Return the image file at `path` for the page, its longer side at most `longest` px.
 
     Raises ValueError where the file is absent or no image.
@@ -34,7 +34,9 @@ def picture(path: Path, longest: int) -> Picture:
             f"{path} can't be shown ({error}); run the stage that wrote it again"
         ) from None
     crisp = max(image.size) <= UNTOUCHED
-    return Picture(_uri(image, None if crisp else longest), image.width, image.height, crisp)
+    return EmbeddedPicture(
+        _uri(image, None if crisp else longest), image.width, image.height, crisp
+    )
 
 
 def _uri(image: Image.Image, longest: int | None) -> str:

@@ -1,6 +1,5 @@
 """Where the page's figures come from: commit, hashes of data, parameters, versions."""
 
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -9,6 +8,7 @@ from typing import Any
 
 from tasks.page.words import flat
 from tasks.stage import params
+from tasks.stage.git import head
 
 PACKAGES = ("remint", "torch", "numpy", "pillow", "opencv-python-headless", "dvc")
 
@@ -47,9 +47,10 @@ def collect(root: Path, params_path: Path) -> Provenance:
     stages = lock.get("stages", {})
     values = params.read(params_path) if params_path.is_file() else {}
     values = {**values, **_recorded(stages, params_path.name)}
+    commit, changed = head(root)
     return Provenance(
-        commit=_git(root, "rev-parse", "HEAD"),
-        changed=bool(_git(root, "status", "--porcelain", "--untracked-files=no")),
+        commit=commit,
+        changed=changed,
         outputs=[output for name, entry in stages.items() for output in _outputs(name, entry)],
         sections={
             name: flat(part) if isinstance(part, Mapping) else {name: str(part)}
@@ -62,11 +63,11 @@ def collect(root: Path, params_path: Path) -> Provenance:
 
 def _recorded(stages: Mapping[str, Any], file: str) -> dict[str, Any]:
     """Return whole sections that dvc.lock recorded; single dotted keys are no section."""
-    found: dict[str, Any] = {}
+    sections: dict[str, Any] = {}
     for entry in stages.values():
         recorded = (entry.get("params") or {}).get(file) or {}
-        found |= {key: value for key, value in recorded.items() if "." not in key}
-    return found
+        sections |= {key: value for key, value in recorded.items() if "." not in key}
+    return sections
 
 
 def _outputs(name: str, entry: Mapping[str, Any]) -> list[Output]:
@@ -76,21 +77,11 @@ def _outputs(name: str, entry: Mapping[str, Any]) -> list[Output]:
     ]
 
 
-def _git(root: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.page.inputs import RestorerReport
-from tasks.page.pictures import Picture, picture
+from tasks.page.pictures import EmbeddedPicture, picture
 from tasks.page.restorer_verdict import CLEAN, slice_name
 from tasks.page.words import listed, words
 
@@ -26,7 +26,7 @@ class Example:
 
     name: str
     facts: Row
-    pictures: dict[str, Picture]
+    pictures: dict[str, EmbeddedPicture]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 from tasks.page.curves import Panel, panels, stages
 from tasks.page.inputs import ModelFolder
 from tasks.page.parts import ReportConfig, Section
-from tasks.page.pictures import Picture, picture
+from tasks.page.pictures import EmbeddedPicture, picture
 from tasks.page.words import words
 
 
@@ -36,7 +36,7 @@ def curves(model: ModelFolder, points: int) -> dict[str, Any]:
     }
 
 
-def samples(model: ModelFolder, longest: int) -> list[tuple[str, Picture]]:
+def samples(model: ModelFolder, longest: int) -> list[tuple[str, EmbeddedPicture]]:
     """Return the first and the last sample grid with the images seen by then."""
     chosen = [model.samples[0], model.samples[-1]] if len(model.samples) > 1 else model.samples
     return [(f"{int(path.stem):,}", picture(path, 2 * longest)) for path in chosen]

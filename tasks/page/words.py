@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.stage.dotted import dotted
+
 MINUS = "\u2212"
 DASH = "\u2013"
 THIN = "\u202f"
@@ -106,15 +108,9 @@ def listed(names: list[str], most: int = 4) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flat(values: Mapping[str, Any]) -> dict[str, str]:
     """Return nested mappings as dotted keys and plain text, in their order."""
-    found: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = "" if value is None else str(value)
-    return found
+    return {key: "" if leaf is None else str(leaf) for key, leaf in dotted(values).items()}
 
 
 FILTERS = {

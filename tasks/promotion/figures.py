@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from remint.core.atomic import replaced_file
+from remint.core.fingerprint import model_fingerprint
 from remint.generator.generator import Minter
 from remint.images.imageset import ImageSet
-from remint.networks.weights import weights_fingerprint
 from tasks import evaluate_generator, evaluate_restorer, evaluate_synthetic, export_synthetic
 from tasks.promotion.registry import ModelName, Registry, Version
-from tasks.promotion.rules import Decision, PromoteConfig, copies, judge_generator, judge_restorer
+from tasks.promotion.rules import PromoteConfig, Ruling, copies, judge_generator, judge_restorer
 from tasks.serving.base64_images import encode
 from tasks.stage.console import say
 from tasks.train_generator import served_example
@@ -39,7 +39,7 @@ def example(name: ModelName, folder: Path) -> pd.DataFrame:
 
 def decide(
     registry: Registry, champion: Version | None, folder: Path, config: PromoteConfig
-) -> Decision:
+) -> Ruling:
     """Compare the model in `folder` with the champion on today's data; the first one just passes.
 
     The champion's figures are kept by the fingerprints of model and data: it is measured again
@@ -48,19 +48,19 @@ def decide(
     if registry.name == "restorer":
         new = _keep_restorer(folder, pd.read_parquet(REPORTS / "restorer/per_image.parquet"))
         if champion is None:
-            return Decision(True, ["there was no champion: the first model becomes it"])
+            return Ruling(True, ["there was no champion: the first model becomes it"])
         return judge_restorer(new, _restorer_again(registry, champion), config.restorer)
     figures = _keep_generator(folder, _reported_generator())
     copied = copies(figures)
     if champion is None:
         first = "there was no champion: the first model becomes it"
-        return Decision(copied is None, [copied or first])
+        return Ruling(copied is None, [copied or first])
     return judge_generator(figures, _generator_again(registry, champion), config.generator)
 
 
 def _place(name: ModelName, folder: Path, suffix: str) -> Path:
     seen = "-".join(value[:12] for value in data(name).values())
-    return CACHE / f"{name}-{weights_fingerprint(folder)[:12]}-{seen}{suffix}"
+    return CACHE / f"{name}-{model_fingerprint(folder)[:12]}-{seen}{suffix}"
 
 
 def _keep_restorer(folder: Path, table: pd.DataFrame) -> pd.DataFrame:

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from remint.networks.weights import weights_fingerprint
+from remint.core.fingerprint import model_fingerprint
 from tasks.promotion import figures, page
 from tasks.promotion.registry import ALIASES, Registry, RegistryError, Version
-from tasks.promotion.rules import Decision, PromoteConfig
+from tasks.promotion.rules import PromoteConfig, Ruling
 from tasks.stage import params, stage
 from tasks.stage.console import say
 
@@ -62,7 +62,7 @@ def promote(registry: Registry, params_path: Path) -> dict[str, Any]:
     """Decide on the model in data/models, act on it and return what was decided and why."""
     config = params.load("promote", PromoteConfig, params_path)
     name, folder = registry.name, Path("data/models") / registry.name
-    fingerprint = weights_fingerprint(folder)
+    fingerprint = model_fingerprint(folder)
     champion = registry.find(CHAMPION)
     if champion is not None and champion.fingerprint == fingerprint:
         return _told(registry, champion, None, ["these weights are the champion's own"])
@@ -75,7 +75,7 @@ def promote(registry: Registry, params_path: Path) -> dict[str, Any]:
 
 
 def _act(
-    registry: Registry, champion: Version | None, challenger: Version, decision: Decision
+    registry: Registry, champion: Version | None, challenger: Version, decision: Ruling
 ) -> dict[str, Any]:
     """Move the aliases as decided, and write the reasons to the registry."""
     verdict = "promoted" if decision.promoted else "kept back"
@@ -93,7 +93,7 @@ def _act(
 def _told(
     registry: Registry,
     version: Version,
-    decision: Decision | None,
+    decision: Ruling | None,
     reasons: Sequence[str],
     champion: Version | None = None,
 ) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def roll_back(registry: Registry) -> dict[str, Any]:
     registry.point(PREVIOUS, champion)
     registry.tag(champion, "decision", "rolled back")
     reasons = [f"rolled back by hand from version {champion.number}"]
-    return _told(registry, previous, Decision(True, reasons), reasons)
+    return _told(registry, previous, Ruling(True, reasons), reasons)
 
 
 def show(registry: Registry) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from remint.core.atomic import replaced_folder
-from remint.networks.weights import weights_fingerprint
+from remint.core.fingerprint import model_fingerprint
 from tasks.tracking import runs
 from tasks.tracking.delivery import one_line
 
@@ -67,7 +67,7 @@ class Registry:
 
     def register(self, folder: Path, example: Any, tags: Mapping[str, str]) -> Version:
         """Put a model's folder into the registry, or find it there by its weights."""
-        fingerprint = weights_fingerprint(folder)
+        fingerprint = model_fingerprint(folder)
         known = next((v for v in self.versions() if v.fingerprint == fingerprint), None)
         if known is None:
             uri = self._logged(folder, fingerprint, example)
@@ -131,7 +131,7 @@ class Registry:
         kept = home / f"{self.name}-{version.number}-{fingerprint[:12]}"
         if not kept.is_dir():
             self._fetch(version, kept)
-        if weights_fingerprint(kept) != version.fingerprint:
+        if model_fingerprint(kept) != version.fingerprint:
             raise RegistryError(f"{kept}: its weights are not those registered; delete the folder")
         return kept
 

@@ -67,7 +67,7 @@ class PromoteConfig:
 
 
 @dataclass(frozen=True)
-class Decision:
+class Ruling:
     """promoted, with reasons in words and the figures that they rest on."""
 
     promoted: bool
@@ -77,7 +77,7 @@ class Decision:
 
 def judge_restorer(
     challenger: pd.DataFrame, champion: pd.DataFrame, rule: RestorerRule, seed: int = 0
-) -> Decision:
+) -> Ruling:
     """Compare two tables of per-image figures (per_image.parquet) of the same test pairs.
 
     Raises ValueError where the pairs are not the same.
@@ -107,7 +107,7 @@ def judge_restorer(
         "gain_high": interval.high,
         "worst_slice": fall,
     }
-    return Decision(bool(wins and not falls), reasons, figures)
+    return Ruling(bool(wins and not falls), reasons, figures)
 
 
 def _paired(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
@@ -123,7 +123,7 @@ def _paired(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
 
 def judge_generator(
     challenger: Mapping[str, float], champion: Mapping[str, float], rule: GeneratorRule
-) -> Decision:
+) -> Ruling:
     """Compare the figures of two generators on the same held-out images.
 
     Needed on both sides: kid_efflite0, kid_efflite0_se, coverage, gain_points, and those of
@@ -148,7 +148,7 @@ def judge_generator(
     copied = copies(challenger)
     figures = {"kid_gain": gain, "kid_gain_low": low, "coverage": coverage, "utility": utility}
     kept = all(checks.values()) and copied is None
-    return Decision(bool(kept), reasons + ([copied] if copied else []), figures)
+    return Ruling(bool(kept), reasons + ([copied] if copied else []), figures)
 
 
 def copies(figures: Mapping[str, float]) -> str | None:

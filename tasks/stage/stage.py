@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,20 +13,19 @@ from remint.core.atomic import replaced_file
 from tasks.stage.console import discreet
 
 DIGITS = 6
-UNREACHABLE = 75
 
 
 def entry(main: Callable[[], None]) -> None:
     """Run a stage's `main`; a ValueError or OSError ends it with one line on stderr and exit 1.
 
-    Exit 75 (EX_TEMPFAIL of BSD's sysexits) where a store or a site was not to be reached, which
+    Exit EX_TEMPFAIL (75) where a store or a site was not to be reached, which
     may pass: a flow tries such a stage once more.
     """
     try:
         main()
     except (ValueError, OSError) as error:
         print(f"error: {discreet(' '.join(str(error).split()))}", file=sys.stderr, flush=True)
-        raise SystemExit(UNREACHABLE if unreachable(error) else 1) from None
+        raise SystemExit(os.EX_TEMPFAIL if unreachable(error) else 1) from None
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr, flush=True)
         raise SystemExit(130) from None

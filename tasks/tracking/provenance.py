@@ -1,11 +1,13 @@
-"""Where a stage stands: in which repository, at which commit, on which data, with which values."""
+"""Where a run comes from: which repository and commit, which data, which values."""
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tasks.stage.dotted import dotted
+from tasks.stage.git import head
 
 VALUE_LENGTH = 6000  # characters of a parameter's value; MLflow's limit
 
@@ -24,8 +26,8 @@ def repository_root(start: Path | None = None) -> Path:
 
 def provenance(stage: str, deps: Mapping[str, str]) -> dict[str, str]:
     """Return the tags of a run: stage, commit, data, and what DVC says of itself."""
-    tags = {"stage": stage, "git.commit": _git("rev-parse", "HEAD")}
-    tags["git.dirty"] = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
+    commit, changed = head(Path.cwd())
+    tags = {"stage": stage, "git.commit": commit, "git.dirty": str(changed).lower()}
     tags |= {f"data.{name}": fingerprint for name, fingerprint in deps.items()}
     tags |= {
         f"dvc.{key.lower()}": os.environ.get(f"DVC_{key}", "")
@@ -34,21 +36,10 @@ def provenance(stage: str, deps: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested mappings as dotted keys and text, other values as JSON."""
-    pairs: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            pairs |= flat(value, f"{prefix}{key}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value, default=str)
-            pairs[f"{prefix}{key}"] = text[:VALUE_LENGTH]
-    return pairs
+def as_params(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return nested mappings as MLflow's parameters: dotted keys and text, other values as JSON."""
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, default=str)
+        for key, value in dotted(values).items()
+    }
+    return {key: text[:VALUE_LENGTH] for key, text in texts.items()}

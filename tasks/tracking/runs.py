@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from remint.networks.weights import weights_fingerprint
+from remint.core.fingerprint import model_fingerprint
 from tasks.stage.console import discreet, say
 from tasks.tracking.delivery import DeliveryQueue, one_line
-from tasks.tracking.provenance import flat, provenance, repository_root
+from tasks.tracking.provenance import as_params, provenance, repository_root
 
 # MLflow reads these while it is imported, so they stand before it; what the user set wins.
 os.environ.update(
@@ -88,8 +88,8 @@ class Run:
         experiment = self._client.get_run(str(self.id)).info.experiment_id
         return f"{discreet(tracking_uri()).rstrip('/')}/#/experiments/{experiment}/runs/{self.id}"
 
-    def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Log figures that change while the stage runs; step: images seen, or whatever counts."""
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log figures; step: images seen where they change while the stage runs."""
         now = int(time.time() * 1000)
         batch = [Metric(name, float(value), now, step) for name, value in values.items()]
         if self._client is None:
@@ -97,10 +97,6 @@ class Run:
         with self._lock:
             self._waiting += batch
         self._put("metrics", self._send_metrics, kept=True)
-
-    def figures(self, values: Mapping[str, float]) -> None:
-        """Log the stage's final figures."""
-        self.metrics(values, step=0)
 
     def image(self, name: str, image: np.ndarray, step: int) -> None:
         """Log one uint8 HWC picture of a stepped series."""
@@ -172,7 +168,7 @@ def stage_run(stage: str, config: Any, deps: Mapping[str, str] | None = None) ->
     if os.environ.get("RANK", "0") != "0":
         run = Run(None, None)
     else:
-        run = open_run(stage, provenance(stage, deps or {}), flat(dataclasses.asdict(config)))
+        run = open_run(stage, provenance(stage, deps or {}), as_params(dataclasses.asdict(config)))
     status = "FAILED"
     try:
         yield run
@@ -242,6 +238,6 @@ def _log_model(run_id: str, name: str, folder: Path, example: pd.DataFrame) -> N
             code_paths=[str(CODE), str(CODE.parent / "remint")],
             signature=ModelSignature(Schema(taken), Schema([ColSpec("string", "image")])),
             input_example=example,
-            tags={"fingerprint": weights_fingerprint(folder)},
+            tags={"fingerprint": model_fingerprint(folder)},
             pip_requirements=[f"{need}=={version(need)}" for need in SERVED_NEEDS + SERVED_ALSO],
         )
