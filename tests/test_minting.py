@@ -133,11 +133,7 @@ def test_the_first_gamma_grows_with_pixels_and_falls_with_the_batch() -> None:
     assert default_gamma(28, 128) == pytest.approx(0.15)
 
 
-def test_settings_that_make_no_sense_are_refused_with_a_sentence() -> None:
-    with pytest.raises(ValueError, match=r"needed 0 to 0\.85"):
-        replace(CONFIG.loss, augment_probability=0.9)
-    with pytest.raises(ValueError, match="penalty_every 0"):
-        replace(CONFIG.loss, penalty_every=0)
+def test_sizes_that_a_network_cannot_make_are_refused_with_a_sentence() -> None:
     with pytest.raises(ValueError, match=r"28, 32, 48, 64"):
         build_generator(NETWORK, 1, 22, 2)
     with pytest.raises(ValueError, match="r3 needs 16, 32"):
@@ -326,6 +322,13 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
+def claim(folder: Path, **network: object) -> None:
+    """Let the card speak of another network."""
+    card = json.loads((folder / CARD).read_text())
+    card["network"] |= network
+    (folder / CARD).write_text(json.dumps(card))
+
+
 def test_an_image_depends_on_its_own_seed_and_label_alone(model: Path) -> None:
     minter = Minter.load(model, device="cpu")
     labels, seeds = np.array([0, 1, 2] * 30), np.arange(90)
@@ -364,6 +367,8 @@ def test_judging_asks_the_discriminator_and_leaves_it_as_it_was(model: Path) -> 
         (lambda folder: (folder / CARD).unlink(), "found no generator.json"),
         (lambda folder: (folder / CARD).write_text("{"), "is not readable JSON"),
         (lambda folder: (folder / CARD).write_text('{"format": 99}'), "found format 99, needed 1"),
+        (lambda folder: claim(folder, width=10**18), "network.width: found 10{18}, needed 4096"),
+        (lambda folder: claim(folder, latent="x"), "describes no network"),
         (lambda folder: (folder / WEIGHTS).write_bytes(b"no"), "can't be used as this model's"),
         (
             lambda folder: torch.save({"x": print}, folder / WEIGHTS),

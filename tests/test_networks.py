@@ -77,6 +77,8 @@ def test_padding_reflects_and_repeats_where_an_image_is_too_small() -> None:
     assert pad_to_multiple(tall, 4)[0, 0, 3].tolist() == [3, 4, 5, 4]
 
 
-def test_a_network_of_no_width_is_refused() -> None:
-    with pytest.raises(ValueError, match="width"):
-        NetworkConfig("nafnet", 0, (1,), 1, 1, 3)
+def test_a_network_that_would_grow_without_bounds_is_refused_before_it_is_built() -> None:
+    with pytest.raises(ValueError, match="width 64 doubled 8 times, needed 8192"):
+        NetworkConfig("nafnet", 64, (1,) * 8, 1, 1, 3)
+    with pytest.raises(ValueError, match="doubled 99 times"):
+        NetworkConfig("unet", 1, (), 0, 1, 100)

@@ -9,11 +9,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
+from annotated_types import Ge, Gt
 
 from remint.core.atomic import replaced_folder
+from remint.core.ranges import Share
 from remint.corruptions.pairs import CorruptConfig
 from remint.export.minting import ExportConfig
 from remint.generator.train import TrainGeneratorConfig
@@ -43,17 +45,17 @@ SECTIONS = {
 class Step:
     kind: Literal["blur", "noise"]
     severity: tuple[float, float]
-    probability: float
+    probability: Share
 
     def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise ValueError(f"probability is {self.probability}, it must lie in 0..1")
+        if self.severity[0] > self.severity[1]:
+            raise ValueError(f"severity is {self.severity}, the lower one comes first")
 
 
 @dataclass(frozen=True)
 class Config:
-    seed: int
-    sigma: float
+    seed: Annotated[int, Ge(0)]
+    sigma: Annotated[float, Gt(0)]
     patch: int | None
     steps: tuple[Step, ...]
 
@@ -85,7 +87,10 @@ def test_a_good_section_becomes_the_dataclass_with_tuples_and_floats(tmp_path: P
         ("[]", STEP.replace("[1", "[.inf"), "corrupt.steps[0].severity[0]: must"),
         ("[]", STEP.replace("blur", "blr"), "corrupt.steps[0].kind: must be 'blur' or 'noise'"),
         ("[]", STEP.replace("kind", "kid"), "corrupt.steps[0].kid: unknown key, did you mean kind"),
-        ("[]", STEP.replace("y: 1", "y: 2"), "corrupt.steps[0]: probability is 2.0, it must lie"),
+        ("[]", STEP.replace("y: 1", "y: 2"), "steps[0].probability: found 2, needed 1 or less"),
+        ("[]", STEP.replace("[1, 2]", "[2, 1]"), "corrupt.steps[0]: severity is (2.0, 1.0), the"),
+        ("seed: 1", "seed: -1", "corrupt.seed: found -1, needed 0 or more"),
+        ("sigma: 1e-4", "sigma: 0", "corrupt.sigma: found 0, needed above 0"),
         ("corrupt:", "corupt:", "corrupt: missing section"),
     ],
 )
@@ -95,6 +100,14 @@ def test_what_is_wrong_is_named_with_its_full_key(
     with pytest.raises(params.ParamsError) as error:
         load(tmp_path, GOOD.replace(old, new))
     assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("start", ["[x, x, x, x, x, x, x, x, x, x]", "[*a0]"])
+def test_aliases_that_explode_are_refused_before_they_do(tmp_path: Path, start: str) -> None:
+    lines = [f"a0: &a0 {start}"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    with pytest.raises(params.ParamsError, match="values once its aliases are written"):
+        load(tmp_path, "\n".join(lines))
 
 
 def test_yaml_that_is_none_is_an_error_of_one_sentence(tmp_path: Path) -> None:
@@ -130,7 +143,9 @@ def covers(told: set[str], key: str) -> bool:
 
 
 def test_a_preset_leaves_nothing_of_the_one_before_it(root: Path) -> None:
-    files = [f for f in (root / "tasks" / "commands" / "presets").glob("*.yaml") if f.stem != "tiny"]
+    files = [
+        f for f in (root / "tasks" / "commands" / "presets").glob("*.yaml") if f.stem != "tiny"
+    ]
     told = {file.stem: keys(params.read(file)) for file in files}
     for name, found in told.items():
         left = {key for key in set().union(*told.values()) if not covers(found, key)}

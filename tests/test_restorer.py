@@ -88,6 +88,15 @@ def test_a_card_that_somebody_edited_is_refused(model: Path, card: str) -> None:
         Restorer.load(model)
 
 
+def test_a_card_of_a_boundless_network_is_refused_before_it_is_built(model: Path) -> None:
+    card = json.loads((model / "restorer.json").read_text())
+    card["network"] |= {"name": "dncnn", "depth": 10**8}
+    (model / "restorer.json").write_text(json.dumps(card))
+    sentence = r"restorer\.json: network\.depth: found 100000000, needed 100 or less"
+    with pytest.raises(ValueError, match=sentence):
+        Restorer.load(model, interpolation=0.0)
+
+
 def test_weights_of_another_network_are_refused(model: Path) -> None:
     card = json.loads((model / "restorer.json").read_text())
     card["network"]["width"] = 16

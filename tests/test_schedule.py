@@ -1,7 +1,6 @@
 """Claims about budgets, schedules, health and the average."""
 
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -27,8 +26,6 @@ def test_a_budget_ends_by_what_runs_out_first() -> None:
 def test_a_budget_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="needed at least one"):
         Budget(None, None)
-    with pytest.raises(ValueError, match="needed above 0"):
-        Budget(0, None)
 
 
 def test_the_cosine_starts_flat_and_ends_at_its_end() -> None:
@@ -68,14 +65,6 @@ def test_a_limit_on_what_is_never_emitted_is_refused_with_a_sentence() -> None:
     LIMITS.refuse_unwatched({"fidelity_loss", "colour_drift", "discriminator_accuracy"})
     with pytest.raises(ValueError, match=r"loop.health.loss_limit: found 3.*set it to null"):
         LIMITS.refuse_unwatched({"colour_drift", "discriminator_accuracy"})
-
-
-@pytest.mark.parametrize(
-    ("name", "limit"), [("loss_limit", 1.0), ("accuracy_limit", 1.0), ("gradient_limit", 0.0)]
-)
-def test_a_limit_that_always_or_never_acts_is_refused(name: str, limit: float) -> None:
-    with pytest.raises(ValueError, match=f"health.{name}: found {limit:g}.*null for no limit"):
-        replace(LIMITS, **{name: limit})
 
 
 def test_one_bad_round_is_no_divergence_unless_it_is_not_finite() -> None:

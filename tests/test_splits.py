@@ -36,7 +36,7 @@ def test_a_share_of_zero_gets_nothing():
     assert {split_of(key, Shares(1.0, 0.0, 0.0), 1) for key in KEYS} == {"train"}
 
 
-@pytest.mark.parametrize("wrong", [(0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (0.0, 0.0, 0.0)])
+@pytest.mark.parametrize("wrong", [(0.5, 0.5, 0.5), (0.0, 0.0, 0.0)])
 def test_shares_must_add_up_to_one(wrong):
     with pytest.raises(ValueError, match="add up to 1"):
         Shares(*wrong)

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -26,6 +27,7 @@ from remint.classifier.network import ClassifierNetwork, initialise
 from remint.core.arrays import to_tensor
 from remint.core.atomic import replaced_file
 from remint.core.randomness import counter_uniform, generator
+from remint.core.ranges import Rate, Steps, Width
 from remint.networks.weights import write_tensors
 
 FORMAT = "1"  # raise it when training changes: classifiers are kept by it
@@ -45,18 +47,11 @@ class ClassifierConfig:
     shifts and zooms a little (no mirroring, which changes what digits and letters mean).
     """
 
-    steps: int
-    batch: int
-    rate: float
-    width: int
+    steps: Steps
+    batch: Annotated[int, Ge(2), Le(65_536)]
+    rate: Rate
+    width: Width
     augment: Literal["none", "classical"]
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 2 or self.width < 1 or self.rate <= 0:
-            raise ValueError(
-                f"classifier: found steps {self.steps}, batch {self.batch}, rate {self.rate}, "
-                f"width {self.width}; needed 1, 2, above 0, 1 or more"
-            )
 
 
 class Classifier:

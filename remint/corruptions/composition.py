@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le
 
+from remint.core.ranges import Share
 from remint.corruptions.drawing import Recipe, Shape, uniform
 from remint.corruptions.registry import KINDS, Corrupted, draw, replay
+
+Severity = Annotated[float, Ge(1), Le(5)]
 
 
 @dataclass(frozen=True)
@@ -18,21 +23,18 @@ class Step:
     """
 
     kind: str
-    severity: tuple[float, float]
-    probability: float
+    severity: tuple[Severity, Severity]
+    probability: Share
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(
                 f"No kind of damage is called {self.kind!r}; choose from {', '.join(KINDS)}."
             )
-        if not 1 <= self.severity[0] <= self.severity[1] <= 5:
+        if self.severity[0] > self.severity[1]:
             raise ValueError(
-                f"The severities {list(self.severity)} of {self.kind} are no range within 1 to 5."
-            )
-        if not 0 <= self.probability <= 1:
-            raise ValueError(
-                f"The probability {self.probability} of {self.kind} is not within 0 to 1."
+                f"The severities {list(self.severity)} of {self.kind} are no range: the lower one "
+                "comes first."
             )
 
 

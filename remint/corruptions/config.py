@@ -1,7 +1,11 @@
 """The corrupt section of params.yaml: what is measured on, and what training draws."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge, Le
+
+from remint.core.ranges import Images, Seed, Share, Workers
 from remint.corruptions.composition import Step
 from remint.corruptions.registry import KINDS
 
@@ -16,11 +20,11 @@ class EvaluateConfig:
     """
 
     kinds: tuple[str, ...]
-    severities: tuple[int, ...]
+    severities: tuple[Annotated[int, Ge(1), Le(5)], ...]
     clean: bool
     unseen: tuple[str, ...]
-    val_per_slice: int | None
-    test_per_slice: int | None
+    val_per_slice: Images | None
+    test_per_slice: Images | None
 
     def __post_init__(self) -> None:
         for kind in (*self.kinds, *self.unseen):
@@ -31,14 +35,10 @@ class EvaluateConfig:
                 )
         if len({*self.kinds, *self.unseen}) < len(self.kinds) + len(self.unseen):
             raise ValueError("evaluate names a kind twice in kinds and unseen; name it once.")
-        wrong = [severity for severity in self.severities if severity not in range(1, 6)]
-        if wrong or len(set(self.severities)) < len(self.severities):
+        if len(set(self.severities)) < len(self.severities):
             raise ValueError(
-                f"evaluate.severities is {list(self.severities)}; give numbers from 1 to 5, once."
+                f"evaluate.severities is {list(self.severities)}; give each number once."
             )
-        for count in (self.val_per_slice, self.test_per_slice):
-            if count is not None and count < 1:
-                raise ValueError(f"evaluate asks for {count} images a slice; give 1 or more.")
 
     def per_slice(self, split: str) -> int | None:
         """Return how many images of "val" or "test" a slice has, None for all."""
@@ -61,19 +61,16 @@ class TrainingConfig:
     steps training sees the user's real pairs only.
     """
 
-    draws: int
-    clean_share: float
-    single_share: float
+    draws: Annotated[int, Ge(0), Le(1000)]
+    clean_share: Share
+    single_share: Share
     steps: tuple[Step, ...]
 
     def __post_init__(self) -> None:
-        if self.draws < 0:
-            raise ValueError(f"training.draws is {self.draws}; give 0 (on the fly) or more.")
-        shares = (self.clean_share, self.single_share)
-        if min(shares) < 0 or sum(shares) > 1:
+        if self.clean_share + self.single_share > 1:
             raise ValueError(
-                f"training.clean_share and single_share are {shares[0]} and {shares[1]}; give "
-                "shares from 0 on that sum to 1 at most."
+                f"training.clean_share and single_share are {self.clean_share} and "
+                f"{self.single_share}; give shares that sum to 1 at most."
             )
         if self.steps and not any(step.probability > 0 for step in self.steps):
             raise ValueError("Every step of training.steps has probability 0; raise one.")
@@ -83,14 +80,12 @@ class TrainingConfig:
 class CorruptConfig:
     """The corrupt section of params.yaml. workers: processes, 0 for one a core."""
 
-    seed: int
-    workers: int
+    seed: Seed
+    workers: Workers
     evaluate: EvaluateConfig
     training: TrainingConfig
 
     def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise ValueError(f"workers is {self.workers}; give 1 or more, or 0 for all cores.")
         drawn = {step.kind for step in self.training.steps if step.probability > 0}
         leaked = sorted(drawn & set(self.evaluate.unseen))
         if leaked:

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from remint.core.ranges import Share, Weight
+
 FILTERS = (
     "validity",
     "exact_duplicate",
@@ -49,24 +51,12 @@ class FilterConfig:
     discriminator likes least, 0..1.
     """
 
-    least_deviation: float | None
+    least_deviation: Weight | None
     exact_duplicates: bool
-    near_duplicate: float | None
-    training_copy: float | None
-    confidence: float | None
-    discriminator: float | None
-
-    def __post_init__(self) -> None:
-        shares = {"confidence": self.confidence, "discriminator": self.discriminator}
-        wrong = {k: v for k, v in shares.items() if v is not None and not 0 <= v <= 1}
-        if wrong:
-            raise ValueError(f"filters: found {wrong}, needed values from 0 to 1, or null for off")
-        lengths = (self.least_deviation, self.near_duplicate, self.training_copy)
-        if any(value is not None and value < 0 for value in lengths):
-            raise ValueError(
-                f"filters: found least_deviation, near_duplicate, training_copy {lengths}; needed "
-                "0 or more, or null for off"
-            )
+    near_duplicate: Weight | None
+    training_copy: Weight | None
+    confidence: Share | None
+    discriminator: Share | None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 
+from remint.core.device import DeviceName
+from remint.core.ranges import Megabytes, Seed
 from remint.export.filtering import Sieve, seed_of
 from remint.export.filters import Candidate, FilterConfig
 from remint.export.marking import SigningConfig
@@ -26,27 +29,20 @@ class ExportConfig:
     and tar files.
     """
 
-    seed: int
-    device: str
-    per_class: int
+    seed: Seed
+    device: DeviceName
+    per_class: Annotated[int, Ge(0), Le(10**8)]
     balance: bool
-    attempts: float
+    attempts: Annotated[float, Ge(1), Le(10**6)]
     formats: tuple[Format, ...]
     filters: FilterConfig
     reals: RealsConfig | None
-    shard_megabytes: int
+    shard_megabytes: Megabytes
     c2pa: SigningConfig
 
     def __post_init__(self) -> None:
-        if self.per_class < 0 or (self.per_class == 0 and not self.balance):
-            raise ValueError(
-                f"per_class: found {self.per_class}, needed 1 or more, or 0 to balance"
-            )
-        if self.attempts < 1 or self.shard_megabytes < 1:
-            raise ValueError(
-                f"found attempts {self.attempts:g} and shard_megabytes {self.shard_megabytes}; "
-                "needed 1 or more of each"
-            )
+        if self.per_class == 0 and not self.balance:
+            raise ValueError("per_class: found 0, needed 1 or more, or balance: true")
         if not self.formats or len(set(self.formats)) < len(self.formats):
             raise ValueError(f"formats: found {list(self.formats)}, needed each at most once, one")
 

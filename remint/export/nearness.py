@@ -7,10 +7,12 @@ some original pixels is forgiven by trying each. Distances are root mean squares
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 
 from remint.metrics.nearest import moved
 
@@ -23,15 +25,8 @@ CELLS = 2**22
 class SmallPixels:
     """The space: side in small pixels, shift in original pixels tried in each direction."""
 
-    side: int
-    shift: int
-
-    def __post_init__(self) -> None:
-        if self.side < 2 or self.shift < 0:
-            raise ValueError(
-                f"small pixels: found side {self.side} and shift {self.shift}; needed 2 or more "
-                "and 0 or more"
-            )
+    side: Annotated[int, Ge(2), Le(256)]
+    shift: Annotated[int, Ge(0), Le(16)]
 
     def of(self, images: np.ndarray) -> np.ndarray:
         """Return uint8 [N, side * side * C] for uint8 [N, H, W, C]."""

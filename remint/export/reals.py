@@ -5,9 +5,11 @@ is another, with another seed, so that no image is kept for pleasing its own jud
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from annotated_types import Ge, Le
 
 from remint.classifier.train import Classifier, ClassifierConfig, train_classifier
 from remint.core.randomness import philox_key
@@ -26,11 +28,7 @@ class RealsConfig:
 
     space: SmallPixels
     classifier: ClassifierConfig
-    classifier_images: int
-
-    def __post_init__(self) -> None:
-        if self.classifier_images < 2:
-            raise ValueError(f"classifier_images: found {self.classifier_images}, needed 2 or more")
+    classifier_images: Annotated[int, Ge(2), Le(10**8)]
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,16 @@ errors:
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from annotated_types import Ge, Le
 
 from remint.core.arrays import scale
 from remint.core.randomness import counter_uniform, generator
+from remint.core.ranges import Share, Workers
 from remint.images.imageset import ImageSet
 from remint.training.feeding import feed, fits_memory
 
@@ -28,18 +30,11 @@ class LabelledDataConfig:
     workers, memory_share: as for the restorer.
     """
 
-    batch: int
+    batch: Annotated[int, Ge(2), Le(65_536)]
     flip: bool
     balanced: bool
-    workers: int
-    memory_share: float
-
-    def __post_init__(self) -> None:
-        if self.batch < 2 or self.workers < 0 or not 0 <= self.memory_share <= 1:
-            raise ValueError(
-                f"data: found batch {self.batch}, workers {self.workers}, memory_share "
-                f"{self.memory_share}; needed 2 or more, 0 or more, 0 to 1"
-            )
+    workers: Workers
+    memory_share: Share
 
 
 @dataclass(frozen=True)

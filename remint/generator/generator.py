@@ -19,6 +19,7 @@ from remint.core.arrays import to_tensor, to_uint8
 from remint.core.device import pick_device
 from remint.core.fingerprint import model_fingerprint
 from remint.core.randomness import generator
+from remint.core.ranges import check
 from remint.generator.networks.catalogue import (
     GeneratorConfig,
     build_discriminator,
@@ -58,12 +59,13 @@ class Minter:
         """Load a model folder; ValueError says what is missing or damaged."""
         folder = Path(folder)
         card = read_card(folder)
-        config = GeneratorConfig(**card["network"])
-        shape = (card["channels"], card["size"], max(1, len(card["class_names"])))
-        network, discriminator = (
-            build_generator(config, *shape),
-            build_discriminator(config, *shape),
-        )
+        try:
+            network, discriminator = _networks(card, f"{folder / CARD}: network")
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{folder / CARD} describes no network ({error!r}); the folder is damaged, train "
+                "it again or fetch it anew"
+            ) from error
         _load_into(network, folder / WEIGHTS)
         if discriminator is not None:
             _load_into(discriminator, folder / DISCRIMINATOR_WEIGHTS)
@@ -137,6 +139,13 @@ def read_card(folder: Path) -> dict[str, Any]:
             "that wrote it"
         )
     return card
+
+
+def _networks(card: Mapping[str, Any], key: str) -> tuple[nn.Module, nn.Module | None]:
+    config = GeneratorConfig(**card["network"])
+    check(config, key)
+    shape = (card["channels"], card["size"], max(1, len(card["class_names"])))
+    return build_generator(config, *shape), build_discriminator(config, *shape)
 
 
 def _load_into(network: nn.Module, path: Path) -> None:

@@ -1,12 +1,14 @@
 """Scores of a generator's snapshots while it trains, and signs of failure."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 
 from remint.classifier.train import ClassifierConfig
+from remint.core.ranges import Images, Weight
 from remint.generator.data import LabelledSource, class_numbers
 from remint.generator.generator import Minter
 from remint.generator.probe import Probe, spread
@@ -31,11 +33,11 @@ class SnapshotConfig:
     the best snapshot is chosen: the lowest KID, or the smallest gap of the probe.
     """
 
-    every: int
-    images: int
-    collapse_limit: float
-    copy_limit: float
-    overfit_limit: float
+    every: Images
+    images: Annotated[int, Ge(20), Le(10**7)]
+    collapse_limit: Weight
+    copy_limit: Weight
+    overfit_limit: Annotated[float, Ge(-2), Le(2)]
     probe: ClassifierConfig | None
     select: Literal["kid", "probe"]
 
@@ -43,11 +45,6 @@ class SnapshotConfig:
         if self.select == "probe" and self.probe is None:
             raise ValueError(
                 "snapshots: found select probe and no probe, needed one; or select kid"
-            )
-        if self.every < 1 or self.images < 20:
-            raise ValueError(
-                f"snapshots: found every {self.every}, images {self.images}; needed 1 or more "
-                "and 20 or more"
             )
 
 

@@ -10,6 +10,7 @@ import torch
 
 from remint.core.atomic import replaced_file
 from remint.core.device import DeviceName, Precision, pick_device
+from remint.core.ranges import Seed, Threads
 from remint.generator.data import LabelledDataConfig, LabelledSource
 from remint.generator.generator import Minter
 from remint.generator.networks.catalogue import (
@@ -39,10 +40,10 @@ BEST = "best.safetensors"
 class TrainGeneratorConfig:
     """The train_generator section of params.yaml."""
 
-    seed: int
+    seed: Seed
     device: DeviceName
     precision: Precision
-    threads: int | None
+    threads: Threads | None
     compile: bool
     network: GeneratorConfig
     data: LabelledDataConfig

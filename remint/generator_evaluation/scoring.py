@@ -8,14 +8,16 @@ below its minimum of images is left out, and a note says so.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
+from annotated_types import Ge, Le
 
 from remint.classifier.train import ClassifierConfig
 from remint.core.randomness import generator
+from remint.core.ranges import Seed
 from remint.generator_evaluation.features import by_hash
 from remint.images.imageset import ImageSet
 from remint.metrics.features import Extractor, cached_features
@@ -62,16 +64,9 @@ class Mint(Protocol):
 class GeneratorGalleryConfig:
     """columns: images a class in a grid and a row; steps: of an interpolation; classes: at most."""
 
-    columns: int
-    steps: int
-    classes: int
-
-    def __post_init__(self) -> None:
-        if self.columns < 1 or self.steps < 2 or self.classes < 1:
-            raise ValueError(
-                f"gallery: found columns {self.columns}, steps {self.steps}, classes "
-                f"{self.classes}; needed 1, 2 and 1 or more"
-            )
+    columns: Annotated[int, Ge(1), Le(100)]
+    steps: Annotated[int, Ge(2), Le(100)]
+    classes: Annotated[int, Ge(1), Le(1000)]
 
 
 @dataclass(frozen=True)
@@ -85,21 +80,18 @@ class EvaluateGeneratorConfig:
     are kept by content.
     """
 
-    seed: int
+    seed: Seed
     device: Literal["auto", "cpu", "cuda"]
-    images: int
-    classifier_images: int
-    images_per_class: int
-    search_images: int
-    training_images: int
+    images: Annotated[int, Ge(2), Le(10**7)]
+    classifier_images: Annotated[int, Ge(2), Le(10**7)]
+    images_per_class: Annotated[int, Ge(2), Le(10**6)]
+    search_images: Annotated[int, Ge(2), Le(10**7)]
+    training_images: Annotated[int, Ge(2), Le(10**8)]
     classifier: ClassifierConfig
     gallery: GeneratorGalleryConfig
     cache: str
 
     def __post_init__(self) -> None:
-        for name in ("images", "classifier_images", "images_per_class", "search_images"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 2 or more.")
         if self.training_images < self.classifier.batch:
             raise ValueError(
                 f"training_images is {self.training_images}; it must be classifier.batch "

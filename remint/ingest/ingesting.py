@@ -6,11 +6,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from annotated_types import Ge, Le
 
+from remint.core.ranges import Megabytes, Seed, Share, Workers
 from remint.core.workers import ordered_map
 from remint.images import fitting, imagefile, imageset
 from remint.images.fitting import Fit
@@ -41,30 +43,18 @@ class IngestConfig:
     name: str
     table: TableConfig
     fit: Fit
-    size: int
+    size: Annotated[int, Ge(1), Le(65_536)]
     colour: Colour
-    background: int
-    max_pixels: int
+    background: Annotated[int, Ge(0), Le(255)]
+    max_pixels: Annotated[int, Ge(1), Le(imagefile.PIXEL_CEILING)]
     shares: Shares
-    seed: int
-    limit: int
-    max_bad_share: float
-    workers: int
-    shard_megabytes: int
+    seed: Seed
+    limit: Annotated[int, Ge(0), Le(10**12)]
+    max_bad_share: Share
+    workers: Workers
+    shard_megabytes: Megabytes
 
     def __post_init__(self) -> None:
-        ranges = {
-            "size": (1, 65_536),
-            "background": (0, 255),
-            "max_pixels": (1, imagefile.PIXEL_CEILING),
-            "limit": (0, 2**62),
-            "max_bad_share": (0, 1),
-            "workers": (0, 4096),
-            "shard_megabytes": (1, 2**20),
-        }
-        for key, (low, high) in ranges.items():
-            if not low <= getattr(self, key) <= high:
-                raise ValueError(f"{key} is {getattr(self, key)}, it must be in {low}..{high}")
         if self.source == "torchvision" and not self.name:
             raise ValueError("source torchvision needs the set's name, such as name: FashionMNIST")
 

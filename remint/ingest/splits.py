@@ -4,21 +4,23 @@ import hashlib
 import math
 from dataclasses import dataclass
 
+from remint.core.ranges import Share
+
 
 @dataclass(frozen=True)
 class Shares:
     """Expected shares of the three splits, each 0..1, together 1."""
 
-    train: float
-    val: float
-    test: float
+    train: Share
+    val: Share
+    test: Share
 
     def __post_init__(self) -> None:
         shares = (self.train, self.val, self.test)
-        if min(shares) < 0 or not math.isclose(sum(shares), 1.0, abs_tol=1e-6):
+        if not math.isclose(sum(shares), 1.0, abs_tol=1e-6):
             raise ValueError(
                 f"shares {self.train}, {self.val} and {self.test} add up to {sum(shares):g}; "
-                "they must be 0 or more and add up to 1"
+                "they must add up to 1"
             )
 
 

@@ -7,13 +7,15 @@ errors:
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 
 from remint.core.arrays import scale
 from remint.core.randomness import counter_uniform, generator
+from remint.core.ranges import Share, Workers
 from remint.corruptions.pairs import draw_training
 from remint.images.imageset import ImageSet
 from remint.training.feeding import feed, fits_memory
@@ -30,21 +32,12 @@ class DataConfig:
     memory_share: decoded images are kept in memory up to this share of what is free.
     """
 
-    batch: int
-    patch: int | None
+    batch: Annotated[int, Ge(1), Le(65_536)]
+    patch: Annotated[int, Ge(8), Le(8192)] | None
     augment: Literal["none", "flip", "dihedral"]
-    noise_sigma: float | None
-    workers: int
-    memory_share: float
-
-    def __post_init__(self) -> None:
-        if self.batch < 1 or self.workers < 0 or (self.patch is not None and self.patch < 8):
-            raise ValueError(
-                f"data: found batch {self.batch}, workers {self.workers}, patch {self.patch}; "
-                "needed a batch of 1 or more, workers of 0 or more, a patch of 8 or more"
-            )
-        if not 0 <= self.memory_share <= 1:
-            raise ValueError(f"data.memory_share: found {self.memory_share}, needed 0 to 1")
+    noise_sigma: Annotated[float, Ge(0), Le(255)] | None
+    workers: Workers
+    memory_share: Share
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import nn
 
 from remint.core.device import Precision, autocast
+from remint.core.ranges import Weight
 from remint.restorer.data import PairBatch, PairSource, batches
 from remint.restorer.networks.padding import run_padded
 from remint.restorer.perceptual import PerceptualName, build_perceptual, feature_matching_loss
@@ -28,21 +30,15 @@ class RestorationLossConfig:
     """
 
     pixel: Literal["l1", "charbonnier", "l2"]
-    pixel_weight: float
+    pixel_weight: Weight
     perceptual: PerceptualName
-    perceptual_weight: float
-    adversarial_weight: float
+    perceptual_weight: Weight
+    adversarial_weight: Weight
     game: GameName
-    gamma: float
-    penalty_every: int
+    gamma: Weight
+    penalty_every: Annotated[int, Ge(1), Le(10**6)]
 
     def __post_init__(self) -> None:
-        weights = (self.pixel_weight, self.perceptual_weight, self.adversarial_weight, self.gamma)
-        if min(weights) < 0 or self.penalty_every < 1:
-            raise ValueError(
-                "loss: found a negative weight or a penalty_every below 1, needed 0 or more and "
-                "1 or more"
-            )
         if self.perceptual == "features" and self.perceptual_weight and not self.adversarial_weight:
             raise ValueError(
                 "loss.perceptual: features come from the discriminator and adversarial_weight is "

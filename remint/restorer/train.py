@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 
 from remint.core.device import DeviceName, Precision, pick_device
+from remint.core.ranges import Seed, Share, Threads
 from remint.images.imageset import ImageSet
 from remint.networks.weights import count_parameters
 from remint.restorer.data import DataConfig, PairSource
@@ -49,10 +51,10 @@ class TrainRestorerConfig:
     threads: of the CPU (null: torch's choice): one number gives one result on every machine.
     """
 
-    seed: int
+    seed: Seed
     device: DeviceName
     precision: Precision
-    threads: int | None
+    threads: Threads | None
     compile: bool
     network: NetworkConfig
     discriminator: DiscriminatorConfig
@@ -61,20 +63,14 @@ class TrainRestorerConfig:
     fidelity: StageConfig
     adversarial: StageConfig | None
     loop: LoopConfig
-    default_interpolation: float
-    validation_images: int
+    default_interpolation: Share
+    validation_images: Annotated[int, Ge(0), Le(10**7)]
 
     def __post_init__(self) -> None:
-        if not 0 <= self.default_interpolation <= 1:
-            raise ValueError(
-                f"default_interpolation: found {self.default_interpolation}, needed 0 to 1"
-            )
         if self.default_interpolation and self.adversarial is None:
             raise ValueError(
                 "default_interpolation: there is no adversarial stage to blend with; set it to 0"
             )
-        if self.validation_images < 0:
-            raise ValueError(f"validation_images: found {self.validation_images}, needed 0 or more")
 
 
 @dataclass(frozen=True)

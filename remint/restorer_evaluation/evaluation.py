@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from annotated_types import Ge, Le
 
+from remint.core.ranges import InnerShare, Resamples, Seed, Share
 from remint.images.imageset import ImageSet, Record
 from remint.metrics.pixels import PairDistance
 from remint.restorer.tiling import Network, check_tiles, restore_batch, restore_image
@@ -31,14 +33,9 @@ class FeaturesConfig:
     cache: folder of features of data that do not change (clean and damaged images).
     """
 
-    images: int
-    images_per_slice: int
+    images: Annotated[int, Ge(0), Le(10**7)]
+    images_per_slice: Annotated[int, Ge(0), Le(10**7)]
     cache: str
-
-    def __post_init__(self) -> None:
-        for name in ("images", "images_per_slice"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; give 0 (off) or more.")
 
 
 @dataclass(frozen=True)
@@ -51,28 +48,21 @@ class EvaluateRestorerConfig:
     confidence: of the bootstrap intervals. gallery: images a group.
     """
 
-    seed: int
+    seed: Seed
     split: Literal["train", "val", "test"]
     device: Literal["auto", "cpu", "cuda"]
-    interpolation: float | None
-    batch: int
-    tile: int
-    overlap: int
-    tuning_images: int
-    resamples: int
-    confidence: float
-    gallery: int
+    interpolation: Share | None
+    batch: Annotated[int, Ge(1), Le(65_536)]
+    tile: Annotated[int, Ge(1), Le(65_536)]
+    overlap: Annotated[int, Ge(0), Le(32_768)]
+    tuning_images: Annotated[int, Ge(0), Le(10**6)]
+    resamples: Resamples
+    confidence: InnerShare
+    gallery: Annotated[int, Ge(1), Le(1000)]
     features: FeaturesConfig
 
     def __post_init__(self) -> None:
         check_tiles(self.tile, self.overlap)
-        for name, least in (("batch", 1), ("resamples", 100), ("tuning_images", 0), ("gallery", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more.")
-        if not 0 < self.confidence < 1:
-            raise ValueError(f"confidence is {self.confidence}; it must lie between 0 and 1.")
-        if self.interpolation is not None and not 0 <= self.interpolation <= 1:
-            raise ValueError(f"interpolation is {self.interpolation}; give 0 to 1, or null.")
 
 
 class Targets:

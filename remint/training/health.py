@@ -7,23 +7,25 @@ errors:
 import math
 from collections.abc import Set
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from annotated_types import Ge, Gt, Le
+
+from remint.core.ranges import InnerShare, Limit
 
 
 class Watched(NamedTuple):
-    """A figure under a limit, what sentences call it, and the range in which a limit can act."""
+    """A figure under a limit, and what sentences call it."""
 
     figure: str
     words: str
-    least: float
-    most: float
 
 
 WATCHED = {
-    "loss_limit": Watched("fidelity_loss", "the generator's loss", 1, math.inf),
-    "gradient_limit": Watched("generator_gradient_norm", "the gradient norm", 0, math.inf),
-    "drift_limit": Watched("colour_drift", "the colour drift", 0, 1),
-    "accuracy_limit": Watched("discriminator_accuracy", "the discriminator's accuracy", 0, 1),
+    "loss_limit": Watched("fidelity_loss", "the generator's loss"),
+    "gradient_limit": Watched("generator_gradient_norm", "the gradient norm"),
+    "drift_limit": Watched("colour_drift", "the colour drift"),
+    "accuracy_limit": Watched("discriminator_accuracy", "the discriminator's accuracy"),
 }
 BY_THE_LOOP = frozenset({"generator_gradient_norm"})  # whatever the objective
 
@@ -42,25 +44,12 @@ class HealthConfig:
     the rates by rate_factor; after `rollbacks` of them the run stops.
     """
 
-    loss_limit: float | None
-    gradient_limit: float | None
-    drift_limit: float | None
-    accuracy_limit: float | None
-    rollbacks: int
-    rate_factor: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.rate_factor < 1:
-            raise ValueError(f"health.rate_factor: found {self.rate_factor}, needed 0 to 1")
-        for name, limit in self.limits().items():
-            least, most = WATCHED[name].least, WATCHED[name].most
-            if not least < limit < most:
-                raise ValueError(
-                    f"health.{name}: found {limit:g}, needed above {least:g} and below {most:g}, "
-                    "or null for no limit"
-                )
-        if self.rollbacks < 0:
-            raise ValueError(f"health.rollbacks: found {self.rollbacks}, needed 0 or more")
+    loss_limit: Annotated[float, Gt(1), Le(10**9)] | None
+    gradient_limit: Limit | None
+    drift_limit: InnerShare | None
+    accuracy_limit: InnerShare | None
+    rollbacks: Annotated[int, Ge(0), Le(1000)]
+    rate_factor: InnerShare
 
     def limits(self) -> dict[str, float]:
         """Return the limits that are set, by name."""
@@ -70,7 +59,7 @@ class HealthConfig:
     def refuse_unwatched(self, emitted: Set[str]) -> None:
         """Raise ValueError for a limit on a figure that is not among those emitted."""
         for name, limit in self.limits().items():
-            figure, words, *_ = WATCHED[name]
+            figure, words = WATCHED[name]
             if figure not in emitted | BY_THE_LOOP:
                 raise ValueError(
                     f"loop.health.{name}: found {limit:g}, and {words} ({figure}) is no figure of "
@@ -106,7 +95,7 @@ class HealthMonitor:
     def _over_limit(self) -> str | None:
         self.best = min(self.best, self.means.get("fidelity_loss", math.inf))
         for name, limit in self.config.limits().items():
-            figure, words, *_ = WATCHED[name]
+            figure, words = WATCHED[name]
             value = abs(self.means.get(figure, 0.0))
             limit *= self.best if name == "loss_limit" else 1.0
             if value > limit:

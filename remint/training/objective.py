@@ -1,11 +1,13 @@
 """What a game brings to the loop, and how the loop is set."""
 
 from collections.abc import Iterator, Set
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, Self, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, Self, TypeVar
 
 import torch
+from annotated_types import Ge, Gt, Le
 
+from remint.core.ranges import Images, Limit
 from remint.training.distributed import world_size
 from remint.training.health import HealthConfig
 from remint.training.players import Players
@@ -82,24 +84,14 @@ class LoopConfig:
     keep: checkpoints that stay.
     """
 
-    accumulate: int
-    clip: float | None
-    ema_half_life: float
-    log_every: int
-    sample_every: int
-    checkpoint_every: int
-    keep: int
+    accumulate: Annotated[int, Ge(1), Le(65_536)]
+    clip: Limit | None
+    ema_half_life: Annotated[float, Gt(0), Le(10**12)]
+    log_every: Images
+    sample_every: Images
+    checkpoint_every: Images
+    keep: Annotated[int, Ge(1), Le(10_000)]
     health: HealthConfig
-
-    def __post_init__(self) -> None:
-        counts = {k: v for k, v in asdict(self).items() if k.endswith("_every")}
-        for name, value in {**counts, "accumulate": self.accumulate, "keep": self.keep}.items():
-            if value < 1:
-                raise ValueError(f"loop.{name}: found {value}, needed 1 or more")
-        if self.clip is not None and self.clip <= 0:
-            raise ValueError(f"loop.clip: found {self.clip}, needed above 0, or null for none")
-        if self.ema_half_life <= 0:
-            raise ValueError(f"loop.ema_half_life: found {self.ema_half_life}, needed above 0")
 
     def check_parts(self, batch: int) -> None:
         """Raise ValueError where a process's share of the batch has no equal parts."""

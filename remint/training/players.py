@@ -3,12 +3,17 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Le, Lt
 from torch import nn
 
+from remint.core.ranges import Rate
 from remint.training.distributed import average_gradients
 from remint.training.schedule import cosine
+
+Beta = Annotated[float, Ge(0), Lt(1)]
 
 
 @dataclass(frozen=True)
@@ -18,19 +23,11 @@ class OptimiserConfig:
     The second beta moves from betas[1] to beta2_end on the same cosine (R3GAN, arXiv 2501.05441).
     """
 
-    rate: float
-    rate_end: float
-    betas: tuple[float, float]
-    beta2_end: float
-    weight_decay: float
-
-    def __post_init__(self) -> None:
-        if self.rate <= 0 or self.rate_end < 0:
-            raise ValueError(
-                f"optimiser: found rate {self.rate} and rate_end {self.rate_end}, needed above 0"
-            )
-        if not all(0 <= beta < 1 for beta in (*self.betas, self.beta2_end)):
-            raise ValueError(f"optimiser.betas: found {self.betas}, needed 0 up to, not at, 1")
+    rate: Rate
+    rate_end: Annotated[float, Ge(0), Le(10)]
+    betas: tuple[Beta, Beta]
+    beta2_end: Beta
+    weight_decay: Annotated[float, Ge(0), Le(10)]
 
 
 class Player:

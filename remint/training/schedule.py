@@ -2,6 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Gt, Le
+
+from remint.core.ranges import Images
 
 
 @dataclass(frozen=True)
@@ -11,17 +16,12 @@ class Budget:
     Only a budget of images makes two runs bit-identical; minutes depend on the machine.
     """
 
-    images: int | None
-    minutes: float | None
+    images: Images | None
+    minutes: Annotated[float, Gt(0), Le(10**7)] | None
 
     def __post_init__(self) -> None:
         if self.images is None and self.minutes is None:
             raise ValueError("budget: found neither images nor minutes, needed at least one")
-        given = [limit for limit in (self.images, self.minutes) if limit is not None]
-        if min(given) <= 0:
-            raise ValueError(
-                f"budget: found images {self.images}, minutes {self.minutes}; needed above 0"
-            )
 
     def share(self, images: int, minutes: float) -> float:
         """Return how much of the budget is spent, 0..1."""

@@ -1,56 +1,44 @@
 """What evaluate_synthetic is told by its section of params.yaml."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from remint.core.ranges import Images, InnerShare, Rate, Seed, Steps, Width, Workers
 
 MINIMUM_SEEDS = 5
-Fraction = int | Literal["all"]
+Fraction = Images | Literal["all"]
 
 
 @dataclass(frozen=True)
 class UtilityClassifierConfig:
     """The small classifier that every arm trains: same steps, same batch, same width."""
 
-    steps: int
-    batch: int
-    rate: float
-    width: int
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "rate", "width"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, found {getattr(self, name)}")
+    steps: Steps
+    batch: Annotated[int, Ge(1), Le(65_536)]
+    rate: Rate
+    width: Width
 
 
 @dataclass(frozen=True)
 class UtilityConfig:
     """How usefulness is judged; smallest_gain in percentage points, fixed before looking."""
 
-    seeds: int
+    seeds: Annotated[int, Ge(MINIMUM_SEEDS), Le(1000)]
     fractions: tuple[Fraction, ...]
-    synthetic_share: float
+    synthetic_share: InnerShare
     primary: Literal["plain", "classical"]
-    smallest_gain: float
-    confidence: float
-    duplicate_rms: float
+    smallest_gain: Annotated[float, Ge(0), Le(100)]
+    confidence: InnerShare
+    duplicate_rms: Annotated[float, Ge(0), Le(255)]
     classifier: UtilityClassifierConfig
 
     def __post_init__(self) -> None:
-        if self.seeds < MINIMUM_SEEDS:
-            raise ValueError(
-                f"seeds must be at least {MINIMUM_SEEDS} for a paired interval, found {self.seeds}"
-            )
-        counts = [fraction for fraction in self.fractions if fraction != "all"]
-        if not self.fractions or any(count < 1 for count in counts):
-            raise ValueError("fractions must name at least one count a class from 1, or all")
+        if not self.fractions:
+            raise ValueError("fractions must name at least one count a class, or all")
         if len(set(self.fractions)) < len(self.fractions):
             raise ValueError(f"fractions must differ, found {list(self.fractions)}")
-        if not 0 < self.synthetic_share < 1:
-            raise ValueError(f"synthetic_share must lie in 0..1, found {self.synthetic_share}")
-        if not 0 < self.confidence < 1:
-            raise ValueError(f"confidence must lie in 0..1, found {self.confidence}")
-        if min(self.smallest_gain, self.duplicate_rms) < 0:
-            raise ValueError("smallest_gain and duplicate_rms must not be below 0")
 
 
 @dataclass(frozen=True)
@@ -59,36 +47,22 @@ class CopyConfig:
     turn in degrees (noise, turn and half the shift are planted, the whole shift is tried out)."""
 
     features: Literal["auto", "classifier", "efflite0"]
-    images: int
-    false_alarms: float
-    shift: float
-    noise: float
-    turn: float
-    planted: int
-    pairs: int
+    images: Annotated[int, Ge(0), Le(10**8)]
+    false_alarms: Annotated[float, Gt(0), Lt(0.5)]
+    shift: Annotated[float, Ge(0), Lt(0.5)]
+    noise: Annotated[float, Ge(0), Le(255)]
+    turn: Annotated[float, Ge(0), Le(180)]
+    planted: Annotated[int, Ge(1), Le(10**6)]
+    pairs: Annotated[int, Ge(0), Le(1000)]
     cache: str
-
-    def __post_init__(self) -> None:
-        if not 0 < self.false_alarms < 0.5:
-            raise ValueError(f"false_alarms must lie in 0..0.5, found {self.false_alarms}")
-        if not 0 <= self.shift < 0.5:
-            raise ValueError(f"shift must lie in 0..0.5 of the side, found {self.shift}")
-        if min(self.noise, self.turn, self.images, self.pairs) < 0:
-            raise ValueError("noise, turn, images and pairs must not be below 0")
-        if self.planted < 1:
-            raise ValueError(f"planted must be at least 1, found {self.planted}")
 
 
 @dataclass(frozen=True)
 class EvaluateSyntheticConfig:
     """The whole section; workers: processes that fit classifiers, 0 for one a core."""
 
-    seed: int
+    seed: Seed
     device: Literal["auto", "cpu", "cuda"]
-    workers: int
+    workers: Workers
     utility: UtilityConfig
     copies: CopyConfig
-
-    def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise ValueError(f"workers must not be below 0, found {self.workers}")

@@ -41,6 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(given: argparse.Namespace) -> None:
     """Mint as the options say; ValueError with a sentence where that is impossible."""
+    from remint.core import ranges
     from remint.export.export import export
     from remint.export.minting import ExportConfig
     from remint.generator.generator import Minter
@@ -48,6 +49,7 @@ def run(given: argparse.Namespace) -> None:
     from tasks.export_synthetic import ingested, shown, tell
 
     config = ExportConfig(**_options(given), **_limits(given))
+    ranges.check(config)
     model = chosen_model(given.model, "generator")
     inputs = [model, given.clean]
     inputs += ingested(given.params) if given.params.is_file() else []

@@ -6,10 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Ge, Le
 from PIL import Image
 
+from remint.core import ranges
 from remint.core.atomic import replaced_file
+from remint.core.ranges import Share
 from remint.images import provenance
 from remint.ingest.items import unicode_text
 from remint.restorer.restorer import Restorer
@@ -35,21 +39,18 @@ class RestoreOptions:
     """
 
     model: Path
-    interpolation: float | None
+    interpolation: Share | None
     device: str
-    tile: int
-    overlap: int
-    quality: int
+    tile: Annotated[int, Ge(1), Le(65_536)]
+    overlap: Annotated[int, Ge(0), Le(32_768)]
+    quality: Annotated[int, Ge(1), Le(100)]
     mark: provenance.Term
-    max_pixels: int
+    max_pixels: Annotated[int, Ge(1), Le(10**10)]
     force: bool
 
     def __post_init__(self) -> None:
         check_tiles(self.tile, self.overlap)
-        if not 1 <= self.quality <= 100:
-            raise ValueError(f"--quality is {self.quality}; give 1 to 100")
-        if self.max_pixels < 1:
-            raise ValueError(f"--max-pixels is {self.max_pixels}; give 1 or more")
+        ranges.check(self)
 
 
 @dataclass(frozen=True)

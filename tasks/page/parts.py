@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
 
 from tasks.page.inputs import Inputs
 from tasks.page.provenance import Provenance
@@ -17,17 +19,11 @@ class ReportConfig:
     """
 
     title: str
-    slider: int
-    gallery: int
-    picture_pixels: int
-    curve_points: int
-    quarantine_rows: int
-
-    def __post_init__(self) -> None:
-        least = {"slider": 0, "gallery": 0, "picture_pixels": 16, "curve_points": 2}
-        for name, smallest in {**least, "quarantine_rows": 0}.items():
-            if getattr(self, name) < smallest:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be {smallest} or more")
+    slider: Annotated[int, Ge(0), Le(1000)]
+    gallery: Annotated[int, Ge(0), Le(1000)]
+    picture_pixels: Annotated[int, Ge(16), Le(8192)]
+    curve_points: Annotated[int, Ge(2), Le(100_000)]
+    quarantine_rows: Annotated[int, Ge(0), Le(10**6)]
 
 
 @dataclass(frozen=True)

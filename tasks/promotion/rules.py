@@ -6,15 +6,21 @@ uncertainty does not explain away, and may not be clearly worse anywhere.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from annotated_types import Ge, Le, Lt
 from scipy.special import ndtri
 
+from remint.core.ranges import Resamples, Weight
 from remint.metrics.intervals import bootstrap_mean
 
 PAIR = ["id", "clean_id", "kind", "severity"]
 CAP = 50.0  # dB; a pair that is restored without an error has no finite PSNR
+
+
+Gain = Annotated[float, Ge(-100), Le(100)]
 
 
 @dataclass(frozen=True)
@@ -25,17 +31,10 @@ class RestorerRule:
     images.
     """
 
-    least_gain: float
-    worst_fall: float
-    resamples: int
-    confidence: float
-
-    def __post_init__(self) -> None:
-        if self.worst_fall < 0 or self.resamples < 100 or not 0.5 <= self.confidence < 1:
-            raise ValueError(
-                f"restorer: found worst_fall {self.worst_fall}, resamples {self.resamples}, "
-                f"confidence {self.confidence}; needed 0 or more, 100 or more, 0.5 up to 1"
-            )
+    least_gain: Gain
+    worst_fall: Weight
+    resamples: Resamples
+    confidence: Annotated[float, Ge(0.5), Lt(1)]
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,10 @@ class GeneratorRule:
     coverage_fall, utility_fall (points): what may be lost.
     """
 
-    least_gain: float
-    coverage_fall: float
-    utility_fall: float
-    confidence: float
-
-    def __post_init__(self) -> None:
-        if min(self.coverage_fall, self.utility_fall) < 0 or not 0.5 <= self.confidence < 1:
-            raise ValueError(
-                f"generator: found coverage_fall {self.coverage_fall}, utility_fall "
-                f"{self.utility_fall}, confidence {self.confidence}; needed 0 or more, 0.5 up to 1"
-            )
+    least_gain: Gain
+    coverage_fall: Weight
+    utility_fall: Weight
+    confidence: Annotated[float, Ge(0.5), Lt(1)]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from ruamel.yaml import YAML
+
+from remint.core.ranges import NEEDED, refusal
 
 T = TypeVar("T")
 # Keys of earlier versions, by their last parts, and what they are called now.
@@ -20,6 +23,8 @@ RENAMED = {
     "filters.judge": "discriminator",
     "utility.judge": "classifier",
 }
+UNION_MEMBER = re.compile(r"constrained-\w+|literal\[.*\]")
+LARGEST = 100_000  # values in the file, aliases written out
 
 
 class ParamsError(ValueError):
@@ -55,12 +60,29 @@ def read(path: str | Path) -> dict[str, Any]:
         raise ParamsError(f"{path} is not UTF-8 text: {error}") from None
     try:
         values = YAML(typ="safe", pure=True).load(text)
+        size = _size(values, {})
     except Exception as error:  # beside its own errors it raises what odd keys and dates bring
         reason = str(error) or type(error).__name__
         raise ParamsError(f"{path} is not valid YAML: {reason}") from None
     if not isinstance(values, dict):
         raise ParamsError(f"{path} holds no mapping of sections; each stage needs its own")
+    if size > LARGEST:
+        raise ParamsError(
+            f"{path}: found {size:.3g} values once its aliases are written out, needed {LARGEST} "
+            "or less; write out what they stand for"
+        )
     return values
+
+
+def _size(value: Any, known: dict[int, float]) -> float:
+    """Count the values below one, those behind an alias once for every use; inf for a circle."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(value)]
 
 
 def unknown(key: str, name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
@@ -100,16 +122,21 @@ def _model(section: str, config_class: type) -> type[BaseModel]:
 def _sentences(error: Exception, section: str, config_class: type) -> str:
     if not isinstance(error, ValidationError):
         return f"{section}: {error}; use plain numbers, words, lists and mappings"
-    return "; ".join(_sentence(dict(item), config_class) for item in error.errors())
+    items = [dict(item) for item in error.errors()]
+    ranges = {_key(item) for item in items if _bound(item)}
+    told = [item for item in items if _bound(item) or _key(item) not in ranges]
+    return "; ".join(_sentence(item, config_class) for item in told)
 
 
 def _sentence(item: dict[str, Any], config_class: type) -> str:
     location: tuple[str | int, ...] = item["loc"]
-    key = _dotted(location)
+    key = _key(item)
     if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return unknown(key, str(location[-1]), _keys_at(config_class, location[1:-1]))
     if item["type"] == "missing":
         return f"{key}: missing key"
+    if _bound(item):
+        return refusal(key, item["input"], _bound(item))
     text = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return f"{key}: {text}"
@@ -117,7 +144,16 @@ def _sentence(item: dict[str, Any], config_class: type) -> str:
     return f"{key}: {text}, found {item['input']!r}"
 
 
-def _dotted(location: Sequence[str | int]) -> str:
+def _bound(item: dict[str, Any]) -> dict[str, Any]:
+    """Return the end of a range that an error is about, such as {"ge": 0}; else nothing."""
+    return {name: end for name, end in item.get("ctx", {}).items() if name in NEEDED}
+
+
+def _key(item: dict[str, Any]) -> str:
+    """Return the full key of an error; pydantic ends it with the member of a union, if any."""
+    location: tuple[str | int, ...] = item["loc"]
+    if UNION_MEMBER.fullmatch(str(location[-1])):
+        location = location[:-1]
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return "".join(parts).removeprefix(".")
 

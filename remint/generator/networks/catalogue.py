@@ -1,8 +1,9 @@
 """Generators and their judges by name: configuration in, modules out."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge, Le
 from torch import nn
 
 from remint.generator.networks.generators import (
@@ -28,17 +29,9 @@ class GeneratorConfig:
     """Which pair of networks (auto: see `chosen`), how wide each, and the length of the latent."""
 
     name: Literal["auto", "conv", "article", "r3", "vae"]
-    width: int
-    discriminator_width: int
-    latent: int
-
-    def __post_init__(self) -> None:
-        if min(self.width, self.discriminator_width) < 8 or self.latent < 1:
-            raise ValueError(
-                f"network: found width {self.width}, discriminator_width "
-                f"{self.discriminator_width}, latent {self.latent}; needed widths of 8 or "
-                "more and a latent of 1 or more"
-            )
+    width: Annotated[int, Ge(8), Le(4096)]
+    discriminator_width: Annotated[int, Ge(8), Le(4096)]
+    latent: Annotated[int, Ge(1), Le(65_536)]
 
 
 def chosen(config: GeneratorConfig, size: int, on_gpu: bool) -> GeneratorConfig:

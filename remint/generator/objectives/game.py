@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from torch import nn
 
 from remint.core.device import autocast
+from remint.core.ranges import Weight
 from remint.generator.augment import LANES, AugmentName, ada, adapted, diffaugment
 from remint.generator.data import LabelledBatch, LabelledSource
 from remint.generator.objectives.base import MintingObjective, MintingSetup, colour_drift
@@ -28,28 +30,17 @@ class MintLossConfig:
     gamma: null takes `default_gamma`; gamma_end: part of it that is left at the end of the cosine
     (a tenth in R3GAN; small sets need more). penalty: exact (R1 and R2 by double backward) or
     approximate (by a small step); penalty_every: rounds, lazy. augment: of what the
-    discriminator sees; augment_probability: ADA's p at the start.
+    discriminator sees; augment_probability: ADA's p at the start, 0.85 at most:
+    above it augmentations leak into the generated images.
     """
 
     game: GameName
-    gamma: float | None
-    gamma_end: float
+    gamma: Weight | None
+    gamma_end: Weight
     penalty: Literal["exact", "approximate"]
-    penalty_every: int
+    penalty_every: Annotated[int, Ge(1), Le(10**6)]
     augment: AugmentName
-    augment_probability: float
-
-    def __post_init__(self) -> None:
-        if min(self.gamma or 0, self.gamma_end) < 0 or self.penalty_every < 1:
-            raise ValueError(
-                f"loss: found gamma {self.gamma}, gamma_end {self.gamma_end}, penalty_every "
-                f"{self.penalty_every}; needed 0 or more, 0 or more and 1 or more"
-            )
-        if not 0 <= self.augment_probability <= 0.85:
-            raise ValueError(
-                f"loss.augment_probability: found {self.augment_probability}, needed 0 to 0.85: "
-                "above it augmentations leak into the generated images"
-            )
+    augment_probability: Annotated[float, Ge(0), Le(0.85)]
 
 
 def default_gamma(size: int, batch: int) -> float:

@@ -1,10 +1,12 @@
 """The networks by name: configuration in, module out."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge, Le
 from torch import nn
 
+from remint.core.ranges import Width
 from remint.restorer.networks.baselines import ArticleRestorer, DnCnn, UNet
 from remint.restorer.networks.discriminators import (
     ArticleDiscriminator,
@@ -12,6 +14,8 @@ from remint.restorer.networks.discriminators import (
     UNetDiscriminator,
 )
 from remint.restorer.networks.nafnet import NafNet
+
+WIDEST = 8192  # channels
 
 
 @dataclass(frozen=True)
@@ -22,20 +26,19 @@ class NetworkConfig:
     """
 
     name: Literal["nafnet", "unet", "dncnn", "article"]
-    width: int
-    encoder: tuple[int, ...]
-    middle: int
+    width: Width
+    encoder: tuple[Annotated[int, Ge(0), Le(256)], ...]
+    middle: Annotated[int, Ge(0), Le(256)]
     stem: Literal[1, 2, 4]
-    depth: int
+    depth: Annotated[int, Ge(2), Le(100)]
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.middle < 0 or min(self.encoder, default=1) < 0:
+        doublings = {"nafnet": len(self.encoder), "unet": self.depth - 1}.get(self.name, 0)
+        if self.width * 2 ** min(doublings, 20) > WIDEST:
             raise ValueError(
-                f"network: found width {self.width}, encoder {list(self.encoder)}, "
-                f"middle {self.middle}; needed width of 1 or more and block counts of 0 or more"
+                f"network: found width {self.width} doubled {doublings} times, needed {WIDEST} "
+                "channels or less in the deepest layer"
             )
-        if self.depth < 2:
-            raise ValueError(f"network.depth: found {self.depth}, needed 2 or more")
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,8 @@ class DiscriminatorConfig:
     """Which discriminator, how wide, and whether it sees the damaged input beside the image."""
 
     name: Literal["article", "patchgan", "unet"]
-    width: int
+    width: Width
     conditional: bool
-
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"discriminator.width: found {self.width}, needed 1 or more")
 
 
 def build_network(config: NetworkConfig, channels: int) -> nn.Module:
