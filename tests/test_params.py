@@ -243,7 +243,7 @@ def test_a_site_that_is_not_to_be_reached_ends_a_stage_so_that_it_is_tried_again
         closed = probe.getsockname()[1]
         with pytest.raises(SystemExit) as end:
             stage.entry(main)
-    assert end.value.code == stage.UNREACHABLE
+    assert end.value.code == os.EX_TEMPFAIL
 
 
 def test_progress_in_a_log_is_one_line_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
