@@ -8,9 +8,7 @@ convolutional one and R3GAN's, on the same images for as long as params.yaml say
 import argparse
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,9 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from flows import exclusive, stages
-from flows.parent import parent_run
+from flows import exclusive, experiment, stages
 from flows.pipeline import DEFAULTS, figure_rows
+from tasks.tracking.flow_run import open_flow_run
 
 Value = str | int | float | bool | list[float] | None
 Settings = dict[str, Value]  # dotted keys of params.yaml
@@ -84,44 +82,15 @@ def compare(
         tags = {"flow": "compare", "flow_run": run, "variant": name}
         chosen = {**shared, **values}
         try:
-            with parent_run(title, tags, log.info, root, chosen) as parent, _folder() as folder:
-                run_variant(title, chosen, goal, parent.context(tags))
-                parent.figures = figures_of(root, title, folder)
-                tables[name] = figure_rows(parent.figures)
-        except CompareError as error:
+            with open_flow_run(title, tags, log.info, chosen) as opened:
+                run_variant(title, chosen, goal, opened.context(tags))
+                opened.figures = experiment.figures(root, title)
+                tables[name] = figure_rows(opened.figures)
+        except (CompareError, experiment.ExperimentError) as error:
             failures.append(str(error))
     create_table_artifact(side_by_side(tables), key="comparison", description="All figures")
     if failures:
         raise CompareError("\n".join(failures))
-
-
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory()
-
-
-def figures_of(root: Path, name: str, folder: str) -> dict[str, str]:
-    """Write an experiment's metrics files below `folder`; return group to path."""
-    found = {}
-    for file in _git(root, "ls-tree", "-r", "--name-only", _revision(root, name)).splitlines():
-        if file.startswith("data/reports/") and file.endswith("/metrics.json"):
-            group = Path(file).parent.name
-            place = Path(folder) / f"{group}.json"
-            place.write_text(_git(root, "show", f"{_revision(root, name)}:{file}"))
-            found[group] = str(place)
-    return found
-
-
-def _revision(root: Path, name: str) -> str:
-    """Return the commit of an experiment: a reference whose last part is its name."""
-    lines = _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
-    return next(line.split()[0] for line in lines.splitlines() if line.endswith(f"/{name}"))
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
-    if done.returncode:
-        raise CompareError(f"git {arguments[0]}: {done.stderr.strip()}")
-    return done.stdout
 
 
 def side_by_side(tables: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:

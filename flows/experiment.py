@@ -1,15 +1,17 @@
-"""Saving what a flow made as a DVC experiment, without touching the user's work.
+"""DVC experiments: what a flow made is saved as one, without touching the user's work, and read.
 
 `dvc exp save` unstages what the user had staged, leaves out figures that git does not know yet,
 and commits outputs as they lie there, whatever made them. So the same kind of commit is written
 with a git index of its own: HEAD, the changes of tracked files, dvc.lock and the figures.
 """
 
+import json
 import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from flows.stages import DVC, environment
 
@@ -17,16 +19,16 @@ REMOTE = "REMINT_PUSH"
 IDENTITY = {"NAME": "remint", "EMAIL": "remint@localhost"}
 
 
-class NotSavedError(RuntimeError):
-    """The run could not be saved as an experiment; nothing else is affected."""
+class ExperimentError(RuntimeError):
+    """A run could not be saved as an experiment, sent or read; nothing else is affected."""
 
 
 def save(root: Path, name: str, files: Sequence[str]) -> str:
     """Save the tree at `root` as DVC experiment `name` of the current commit; return its id.
 
     files: paths from root that belong in, tracked or not. The working tree, the index and the
-    branches stay as they are. Raises NotSavedError outside git, before a first commit, and when an
-    experiment of this name exists.
+    branches stay as they are. Raises ExperimentError outside git, before a first commit, and when
+    an experiment of this name exists.
     """
     head = _git(root, {}, "rev-parse", "HEAD")
     with tempfile.TemporaryDirectory() as folder:
@@ -48,7 +50,7 @@ def save(root: Path, name: str, files: Sequence[str]) -> str:
 def push(root: Path, name: str, log: Callable[[str], None]) -> None:
     """Send experiment `name` and its data to the git remote that `REMINT_PUSH` names, if it does.
 
-    Data go to DVC's default remote, and stay here where none is set. Raises NotSavedError.
+    Data go to DVC's default remote, and stay here where none is set. Raises ExperimentError.
     """
     remote = os.environ.get(REMOTE)
     if not remote:
@@ -57,8 +59,25 @@ def push(root: Path, name: str, log: Callable[[str], None]) -> None:
     done = subprocess.run(command, cwd=root, env=environment({}), capture_output=True, text=True)
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip() or "failed").splitlines()
-        raise NotSavedError(f"dvc exp push to {remote}: {lines[-1]}")
+        raise ExperimentError(f"dvc exp push to {remote}: {lines[-1]}")
     log(f"experiment {name} was pushed to {remote}")
+
+
+def figures(root: Path, name: str) -> dict[str, Any]:
+    """Return what the metrics files of experiment `name` hold, by the names of their folders.
+
+    Raises ExperimentError where there is no such experiment.
+    """
+    lines = _git(root, {}, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+    commits = [line.split()[0] for line in lines.splitlines() if line.endswith(f"/{name}")]
+    if not commits:
+        raise ExperimentError(f"there is no experiment {name}; dvc exp list shows those there are")
+    files = _git(root, {}, "ls-tree", "-r", "--name-only", commits[0], "data/reports").splitlines()
+    return {
+        Path(file).parent.name: json.loads(_git(root, {}, "show", f"{commits[0]}:{file}"))
+        for file in files
+        if file.endswith("/metrics.json")
+    }
 
 
 def _identity(root: Path) -> Mapping[str, str]:
@@ -67,7 +86,7 @@ def _identity(root: Path) -> Mapping[str, str]:
         _git(root, {}, "var", "GIT_AUTHOR_IDENT")
         _git(root, {}, "var", "GIT_COMMITTER_IDENT")
         return {}
-    except NotSavedError:
+    except ExperimentError:
         return {
             f"GIT_{who}_{what}": value
             for who in ("AUTHOR", "COMMITTER")
@@ -80,5 +99,5 @@ def _git(root: Path, env: Mapping[str, str], *arguments: str) -> str:
         ["git", *arguments], cwd=root, env={**os.environ, **env}, capture_output=True, text=True
     )
     if done.returncode:
-        raise NotSavedError(f"git {arguments[0]}: {done.stderr.strip() or 'failed'}")
+        raise ExperimentError(f"git {arguments[0]}: {done.stderr.strip() or 'failed'}")
     return done.stdout.strip()

@@ -1,11 +1,16 @@
 """The order of the stages, as DVC itself sees it: nothing of the graph is written down twice."""
 
-from collections.abc import Iterable, Sequence
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
-from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from flows.stages import DVC, environment
 
 
 @dataclass(frozen=True)
@@ -21,34 +26,39 @@ class Stage:
 def read(root: Path) -> list[Stage]:
     """Return the stages of `root`'s dvc.yaml, each after all that it reads from.
 
-    Stages that could go in either order stand as in dvc.yaml.
+    Stages that could go in either order stand as in dvc.yaml. Edges are those of `dvc dag`;
+    outputs are taken as dvc.yaml writes them.
     """
     if not (root / "dvc.yaml").is_file():
         raise FileNotFoundError(f"{root} holds no dvc.yaml; run flows from the repository's root")
-    with Repo(str(root)) as repo:
-        places = {stage: place for place, stage in enumerate(repo.index.stages)}
-        # DVC's edges point from a stage to what it needs.
-        graph = repo.index.graph.reverse(copy=True)
-        order = nx.lexicographical_topological_sort(graph, key=places.__getitem__)
-        return [_stage(stage, graph, root) for stage in order]
+    graph = nx.DiGraph(_edges(root))
+    written = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
+    graph.add_nodes_from(written)
+    order = nx.lexicographical_topological_sort(graph, key=list(written).index)
+    return [_stage(name, sorted(graph.predecessors(name)), written[name]) for name in order]
 
 
-def _stage(stage: object, graph: nx.DiGraph, root: Path) -> Stage:
-    outs = stage.outs  # type: ignore[attr-defined]
-    return Stage(
-        name=_name(stage),
-        parents=tuple(sorted(_name(parent) for parent in graph.predecessors(stage))),
-        metrics=tuple(_path(out, root) for out in outs if out.metric),
-        kept=tuple(_path(out, root) for out in outs if not out.use_cache),
+def _edges(root: Path) -> list[tuple[str, str]]:
+    """Return pairs of a stage and one that reads from it."""
+    done = subprocess.run(
+        [*DVC, "dag", "--dot"], cwd=root, env=environment({}), capture_output=True, text=True
     )
+    if done.returncode:
+        raise ValueError(f"dvc dag: {done.stderr.strip() or 'failed'}")
+    return re.findall(r'"(.+)" -> "(.+)";', done.stdout)
 
 
-def _name(stage: object) -> str:
-    return str(stage.addressing)  # type: ignore[attr-defined]
+def _stage(name: str, parents: Sequence[str], written: Mapping[str, Any]) -> Stage:
+    metrics = _outputs(written.get("metrics", []))
+    outputs = metrics | _outputs(written.get("outs", []))
+    kept = tuple(path for path, flags in outputs.items() if not flags.get("cache", True))
+    return Stage(name, tuple(parents), tuple(metrics), kept)
 
 
-def _path(out: object, root: Path) -> str:
-    return Path(out.fs_path).relative_to(root.resolve()).as_posix()  # type: ignore[attr-defined]
+def _outputs(written: Iterable[Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the paths of a list of outputs with their flags."""
+    entries = (entry if isinstance(entry, Mapping) else {entry: {}} for entry in written)
+    return {path: flags for entry in entries for path, flags in entry.items()}
 
 
 def with_ancestors(stages: Sequence[Stage], goals: Iterable[str]) -> list[Stage]:

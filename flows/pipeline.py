@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,14 +21,13 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows import away, exclusive, experiment, graph, promotion, stages
-from flows.parent import Parent, parent_run
+from tasks.tracking.flow_run import FlowRun, open_flow_run
 
 RESTORATION = ("evaluate_restorer", "report_restoration")
 AUGMENTATION = ("evaluate_generator", "evaluate_synthetic", "report_augmentation")
 GPU_STAGES = "train_"  # stages whose name begins so queue for the limit "gpu", where it exists
 REPORTS = "data/reports"
 MODELS = ("restorer", "generator")
-UNREACHABLE = 75  # EX_TEMPFAIL of BSD's sysexits, as stages use it
 Minutes = Annotated[float | None, Field(gt=0, description="limit of each stage; none: no limit")]
 # For the temporary server on a small machine; what the user or the profile sets wins.
 DEFAULTS: dict[Any, Any] = {
@@ -93,15 +92,15 @@ def walk(goals: Sequence[str], promote: bool = False, minutes: float | None = No
     """
     log, name, root = get_run_logger(), str(flow_run.get_name()), Path.cwd()
     tags = {"flow": str(flow_run.get_flow_name()), "flow_run": name}
-    with exclusive.checkout(root, name), parent_run(name, tags, log.info, root) as parent:
+    with exclusive.checkout(root, name), open_flow_run(name, tags, log.info) as run:
         order = graph.read(root)
         order = graph.with_ancestors(order, goals) if goals else order
-        outcomes, failures = bring_up_to_date(order, goals, parent.context(tags), minutes)
+        outcomes, failures = bring_up_to_date(order, goals, run.context(tags), minutes)
         done = [stage for stage in order if stage.name in outcomes]
-        parent.models = {n: f"data/models/{n}" for n in MODELS if f"train_{n}" in outcomes}
-        parent.figures = {Path(file).parent.name: file for s in done for file in s.metrics}
+        run.models = {n: f"data/models/{n}" for n in MODELS if f"train_{n}" in outcomes}
+        run.figures = figures_of(done)
         saved = _save(name, order) if any(o.ran for o in outcomes.values()) else None
-        publish(outcomes, parent, saved)
+        publish(outcomes, run, saved)
         if promote:
             promotion.promote_all([stage.name for stage in done], log, root)
         if failures:
@@ -146,42 +145,47 @@ def _save(name: str, order: Sequence[graph.Stage]) -> str | None:
     files = ["dvc.lock", *(file for stage in order for file in stage.kept)]
     try:
         experiment.save(Path.cwd(), name, files)
-    except experiment.NotSavedError as error:
+    except experiment.ExperimentError as error:
         get_run_logger().warning("not saved as a DVC experiment: %s", error)
         return None
     try:
         experiment.push(Path.cwd(), name, get_run_logger().info)
-    except experiment.NotSavedError as error:
+    except experiment.ExperimentError as error:
         get_run_logger().warning("the experiment stays on this machine: %s", error)
     return name
 
 
-def publish(outcomes: dict[str, stages.Outcome], parent: Parent, saved: str | None) -> None:
+def publish(outcomes: dict[str, stages.Outcome], run: FlowRun, saved: str | None) -> None:
     """Show the figures, the stages and where the run stands as artifacts of the flow run."""
-    told = where(parent.opened, saved)
+    told = where(run.opened, saved)
     get_run_logger().info("where it stands:\n%s", told)
     rows = [
         {"stage": o.stage, "outcome": "ran" if o.ran else "cached", "seconds": round(o.seconds, 1)}
         for o in outcomes.values()
     ]
     with away.server_may_be_away(get_run_logger()):
-        create_table_artifact(figure_rows(parent.figures), key="figures", description="All figures")
+        create_table_artifact(figure_rows(run.figures), key="figures", description="All figures")
         create_table_artifact(rows, key="stages", description="What ran and what was cached")
         create_markdown_artifact(told, key="run", description="Where it stands")
 
 
-def figure_rows(files: dict[str, str]) -> list[dict[str, Any]]:
-    """Return one row a figure of the JSON files that exist; files: group to path."""
+def figures_of(order: Sequence[graph.Stage]) -> dict[str, Any]:
+    """Return what the stages' metrics files hold that exist, by the names of their folders."""
+    files = [Path(file) for stage in order for file in stage.metrics]
+    return {f.parent.name: json.loads(f.read_text("utf-8")) for f in files if f.is_file()}
+
+
+def figure_rows(figures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row a figure that is a number; figures: by group and name."""
     return [
         {"group": group, "figure": name, "value": value}
-        for group, file in files.items()
-        if Path(file).is_file()
-        for name, value in json.loads(Path(file).read_text(encoding="utf-8")).items()
+        for group, named in figures.items()
+        for name, value in named.items()
         if isinstance(value, int | float)
     ]
 
 
-def where(opened: dict[str, Any], saved: str | None) -> str:
+def where(opened: Mapping[str, Any], saved: str | None) -> str:
     """Return Markdown that says where the MLflow run, the DVC experiment and the report are."""
     url, run_id = opened.get("url"), opened.get("run_id")
     shown = f"[{run_id}]({url})" if url else f"`{run_id}` in `{opened.get('uri')}`, see `make ui`"
@@ -214,7 +218,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
     except away.PrefectAwayError as error:
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(UNREACHABLE) from None
+        raise SystemExit(os.EX_TEMPFAIL) from None
 
 
 if __name__ == "__main__":

@@ -39,10 +39,10 @@ class StageError(RuntimeError):
         else:
             what = f"stage {stage} failed (dvc ended with {end.code})"
         super().__init__(f"{what}:\n{lines}")
-        # A negative status is a signal, such as the kernel's when memory runs out; 75 is a stage's
-        # word for a store or a site that was not to be reached.
-        found = re.search(r"exited with (-\d+|137|143|75)\b", lines)
-        self.may_pass = bool(found) and not end.timed_out
+        # A negative status is a signal, such as the kernel's when memory runs out; EX_TEMPFAIL is a
+        # stage's word for a store or a site that was not to be reached.
+        passing = re.search(rf"exited with (-\d+|137|143|{os.EX_TEMPFAIL})\b", lines)
+        self.may_pass = bool(passing) and not end.timed_out
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
 from flows import compare, exclusive, experiment, graph, inbox, pipeline, stages
-from flows.parent import parent_run
+from tasks.tracking.flow_run import open_flow_run
 from tests.servers import EVALUATE, quick_repository
 
 DVC_YAML = f"""
@@ -49,7 +49,7 @@ def repo(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder := tmp_path / "repo").mkdir()
     quick_repository(folder, root, DVC_YAML)
     monkeypatch.chdir(folder)
-    # flows start `python -m tasks.commands.flow_run`, which is found beside the stages elsewhere
+    # flows start `python -m tasks.tracking.flow_run`, which is found beside the stages elsewhere
     monkeypatch.setenv("PYTHONPATH", str(root))
     return folder
 
@@ -191,7 +191,7 @@ def test_a_run_is_saved_as_a_dvc_experiment_and_the_users_work_stays(repo: Path)
 
 def test_an_experiments_name_is_never_taken_twice(repo: Path) -> None:
     experiment.save(repo, "quick-otter", [])
-    with pytest.raises(experiment.NotSavedError):
+    with pytest.raises(experiment.ExperimentError):
         experiment.save(repo, "quick-otter", [])
 
 
@@ -216,22 +216,20 @@ def test_a_pushed_run_comes_back_in_another_clone(
 def test_a_push_that_fails_says_why(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment.save(repo, "quick-otter", [])
     monkeypatch.setenv("REMINT_PUSH", "nowhere")
-    with pytest.raises(experiment.NotSavedError, match="dvc exp push to nowhere"):
+    with pytest.raises(experiment.ExperimentError, match="dvc exp push to nowhere"):
         experiment.push(repo, "quick-otter", print)
 
 
 def test_a_run_outside_git_is_not_saved_and_says_so(tmp_path: Path) -> None:
-    with pytest.raises(experiment.NotSavedError, match="git rev-parse"):
+    with pytest.raises(experiment.ExperimentError, match="git rev-parse"):
         experiment.save(tmp_path, "quick-otter", [])
 
 
 def test_the_parent_run_takes_the_figures_and_ends_with_the_flow(repo: Path, root: Path) -> None:
     lines: list[str] = []
-    metrics = repo / "metrics.json"
-    metrics.write_text('{"psnr": 30.5}')
-    with parent_run("quick-otter", {"flow": "restoration"}, lines.append, repo) as parent:
+    with open_flow_run("quick-otter", {"flow": "restoration"}, lines.append) as parent:
         context = parent.context({"flow_run": "quick-otter"})["MLFLOW_RUN_CONTEXT"]
-        parent.figures = {"restorer": str(metrics)}
+        parent.figures = {"restorer": {"psnr": 30.5}}
     assert parent.opened["run_id"] in context and not lines
     script = (
         "import sys; from tasks.tracking import runs; c = runs.mlflow.MlflowClient(); "

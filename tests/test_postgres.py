@@ -23,8 +23,7 @@ import psycopg2
 import pytest
 from mlflow.entities import Run
 
-from tasks.commands import flow_run
-from tasks.tracking import runs
+from tasks.tracking import flow_run, runs
 from tests.servers import quick_repository
 
 pytestmark = pytest.mark.postgres
@@ -100,13 +99,12 @@ def log_runs(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Ru
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "trial")
     monkeypatch.chdir(folder)
-    (folder / "figures.json").write_text('{"psnr": 30.5}')
     for game in ("hinge", "relativistic"):
         with runs.stage_run("train_generator", Config(1e-3, game), {"clean": "abc"}) as run:
             for step in range(0, 300, 100):
                 run.metrics({CURVE: 1.0 / (step + 1)}, step)
             run.image("samples", np.zeros((8, 8, 1), np.uint8), 100)
-            run.metrics(flow_run.figures({"generator": "figures.json"}))
+            run.metrics(flow_run.numbers({"generator": {"psnr": 30.5}}))
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("trial")
     assert experiment is not None

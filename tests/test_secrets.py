@@ -1,6 +1,5 @@
 """Secrets come from the environment alone and are found nowhere afterwards."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from tests.servers import free_port
 
 SECRET = "hunter2-canary"
 KEYS = ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "PREFECT_API_KEY", "PGPASSWORD")
+FLOW = '["flow", {"flow": "pipeline"}, {}]\n["FINISHED", {}, {}]\n'
 
 
 @pytest.fixture
@@ -54,8 +54,7 @@ def test_no_secret_of_the_environment_is_printed_kept_or_logged(place: Path) -> 
     ingest = ("tasks.ingest", "data/embedded", "data/clean", "data/reports/ingest")
     said = run(place, store, *ingest)
     said += run(place, store, "tasks.corrupt", "data/clean", "data/corrupted")
-    word = json.dumps({"status": "FINISHED", "figures": {}})
-    said += run(place, store, "tasks.commands.flow_run", "flow", "flow=pipeline", given=word)
+    said += run(place, store, "tasks.tracking.flow_run", given=FLOW)
     assert SECRET not in said and not holders(place)
     client = mlflow.MlflowClient(store["MLFLOW_TRACKING_URI"])
     found = client.search_runs([e.experiment_id for e in client.search_experiments()])
@@ -67,13 +66,7 @@ def test_a_password_in_an_address_is_not_shown_when_the_server_is_away(place: Pa
     away = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     ingest = ("tasks.ingest", "data/embedded", "data/clean", "data/reports/ingest")
     said = run(place, away, *ingest)
-    said += run(
-        place,
-        away,
-        "tasks.commands.flow_run",
-        "flow",
-        given='{"status": "FINISHED", "figures": {}}',
-    )
+    said += run(place, away, "tasks.tracking.flow_run", given=FLOW)
     assert "warning: MLflow has no run of ingest" in said
     assert SECRET not in said and not holders(place)
 

@@ -1,7 +1,6 @@
 """Runs reach MLflow, a lost server never ends a stage, and the logged restorer works anywhere."""
 
 import base64
-import io
 import json
 import os
 import subprocess
@@ -23,10 +22,10 @@ from remint.generator.generator import CARD, FORMAT, WEIGHTS, Minter
 from remint.generator.networks.catalogue import GeneratorConfig, build_generator
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import save_card, save_weights
-from tasks.commands import flow_run
 from tasks.serving.base64_images import encode
-from tasks.tracking import delivery, runs
+from tasks.tracking import delivery, flow_run, runs
 from tasks.train_generator import served_example
+from tests.servers import wait_until
 
 
 @dataclass(frozen=True)
@@ -182,13 +181,12 @@ def test_runs_in_dvcs_temporary_copies_are_kept_at_the_repositorys_root(tmp_path
     assert runs.repository_root(tmp_path) == tmp_path.resolve()
 
 
-def test_a_parent_run_carries_the_figures_of_all_stages(tmp_path: Path) -> None:
-    (tmp_path / "m.json").write_text('{"psnr": 30, "split": {"val": 5}, "name": "x", "ok": true}')
-    found = flow_run.figures({"restorer": str(tmp_path / "m.json"), "absent": "no.json"})
-    assert found == {"restorer.psnr": 30.0, "restorer.split.val": 5.0}
+def test_a_flows_run_carries_every_number_of_all_stages() -> None:
+    figures = {"restorer": {"psnr": 30, "split": {"val": 5}, "name": "x", "ok": True}}
+    assert flow_run.numbers(figures) == {"restorer.psnr": 30.0, "restorer.split.val": 5.0}
 
 
-def test_a_parent_run_has_every_parameter_and_the_sample_grids(
+def test_a_flows_run_has_every_parameter_and_the_sample_grids(
     client: mlflow.MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "params.yaml").write_text("a: {b: 1, c: {d: [x]}}")
@@ -196,26 +194,36 @@ def test_a_parent_run_has_every_parameter_and_the_sample_grids(
     for step in (100, 2000):
         Image.new("L", (8, 6), 9).save(tmp_path / f"model/samples/{step:09d}.png")
     monkeypatch.chdir(tmp_path)
-    last = {"status": "FINISHED", "models": {"restorer": "model"}}
-    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(last)))
-    flow_run.main(["calm-otter", "--param", "a.b=2"])
-    (run,) = client.search_runs(["1"], "tags.mlflow.runName = 'calm-otter'")
+    with flow_run.open_flow_run("calm-otter", {}, print, {"a.b": 2}) as opened:
+        opened.models = {"restorer": "model"}
+    run = client.get_run(opened.opened["run_id"])
     assert run.data.params == {"a.b": "2", "a.c.d": '["x"]'}
     grids = [file.path for file in client.list_artifacts(run.info.run_id)]
     assert grids == ["restorer-000000100.png", "restorer-000002000.png"]
 
 
-def test_a_parent_run_whose_flow_is_gone_ends_as_killed(client: mlflow.MlflowClient) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tasks.commands.flow_run", "quick-otter", "flow=restoration"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    run = client.get_run(json.loads(done.stdout.splitlines()[-1])["run_id"])
+KILLED = """
+import os, signal
+from tasks.tracking.flow_run import open_flow_run
+with open_flow_run("quick-otter", {"flow": "restoration"}, print) as run:
+    print(run.opened["run_id"], flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_run_of_a_flow_that_was_killed_ends_as_killed(client: mlflow.MlflowClient) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True)
+    run_id = done.stdout.split()[-1]
+    wait_until(lambda: client.get_run(run_id).info.status != "RUNNING", 120, "still running")
+    run = client.get_run(run_id)
     assert (run.info.run_name, run.info.status) == ("quick-otter", "KILLED")
     assert run.data.tags["flow"] == "restoration"
+
+
+def test_a_flow_takes_no_mlflow_along() -> None:
+    script = "import flows.pipeline, sys; print({'mlflow', 'torch'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["set()"]
 
 
 @pytest.fixture(scope="module")
