@@ -19,7 +19,7 @@ import torch
 from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
 from remint.generator.generator import CARD, DISCRIMINATOR_WEIGHTS, FORMAT, WEIGHTS, Minter
-from remint.generator.train import MintReport, TrainGeneratorConfig, train_generator
+from remint.generator.train import GeneratorReport, TrainGeneratorConfig, train_generator
 from remint.images.imageset import ImageSet
 from remint.networks.weights import save_network
 from remint.training.distributed import process_group, rank
@@ -76,7 +76,7 @@ def _run(
         run.model("generator", model, served_example(report.minter))
 
 
-def take(report: MintReport, log: TrainingLog, total: int | None) -> None:
+def take(report: GeneratorReport, log: TrainingLog, total: int | None) -> None:
     """Take one report down."""
     progress = report.progress
     if progress.note:
@@ -107,7 +107,7 @@ def sample_grid(minter: Minter) -> np.ndarray:
     return np.ascontiguousarray(grid.reshape(rows * side, COLUMNS * side, channels))
 
 
-def publish(model: Path, report: MintReport) -> None:
+def publish(model: Path, report: GeneratorReport) -> None:
     """Put the best snapshot, and the last, in place of what lies in the folder, or nothing."""
     unfinished, minter = model / UNFINISHED, report.minter
     card: dict[str, Any] = {

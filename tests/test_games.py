@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from remint.training.losses import GAMES, accuracy, gradient_penalty
+from remint.training.losses import GAMES, accuracy, differentiable_twice, gradient_penalty
 
 LOGITS = torch.tensor([[2.0], [1.0]]), torch.tensor([[-2.0], [-1.0]])
 
@@ -62,7 +62,19 @@ def test_the_penalty_can_be_minimised() -> None:
     assert net.weight.grad is not None and net.weight.grad.any()
 
 
-def test_accuracy_is_one_for_a_perfect_judge_and_half_for_a_blind_one() -> None:
+def test_a_compiled_discriminator_takes_penalties_and_stays_compiled() -> None:
+    images = torch.randn(2, 1, 4, 4, requires_grad=True)
+    net = torch.nn.Conv2d(1, 1, 3)
+    net.compile(backend="aot_eager")
+    with pytest.raises(RuntimeError, match="double backward"):
+        gradient_penalty(net(images).square(), images).backward()
+    with differentiable_twice(net):
+        gradient_penalty(net(images).square(), images).backward()
+    assert net.weight.grad is not None and net.weight.grad.any()
+    assert net(images).shape == (2, 1, 2, 2)
+
+
+def test_accuracy_is_one_for_a_perfect_discriminator_and_half_for_a_blind_one() -> None:
     real, fake = LOGITS
     assert accuracy(real, fake, "hinge") == 1.0 == accuracy(real, fake, "relativistic")
     assert accuracy(real, real, "hinge") == 0.5

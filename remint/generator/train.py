@@ -55,7 +55,7 @@ class TrainGeneratorConfig:
 
 
 @dataclass(frozen=True)
-class MintReport:
+class GeneratorReport:
     """Where training stands; figures: of the last snapshot; fresh: they are new; best: so far."""
 
     progress: Progress
@@ -70,7 +70,7 @@ def train_generator(
     clean: ImageSet,
     checkpoints: Path,
     stop_reason: Callable[[], str | None] = lambda: None,
-) -> Iterator[MintReport]:
+) -> Iterator[GeneratorReport]:
     """Train, resuming from `checkpoints` where a run was cut off.
 
     `best.safetensors` in that folder holds the chosen snapshot, and `snapshots.json` all scores.
@@ -97,7 +97,7 @@ def train_generator(
     for progress in fit(objective, players, config.loop, config.budget, store, stop_reason):
         keeper.note(progress)
         fresh = keeper.seen == progress.images
-        yield MintReport(progress, minter, keeper.figures, fresh, keeper.best)
+        yield GeneratorReport(progress, minter, keeper.figures, fresh, keeper.best)
 
 
 def build_players(

@@ -1,6 +1,7 @@
 """Restoration as a game: G(damaged) against clean; loss = pixel + perceptual + adversarial."""
 
 from collections.abc import Callable, Iterator, Set
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,13 @@ from remint.core.ranges import Weight
 from remint.restorer.data import PairBatch, PairSource, batches
 from remint.restorer.networks.padding import run_padded
 from remint.restorer.perceptual import PerceptualName, build_perceptual, feature_matching_loss
-from remint.training.losses import GAMES, GameName, accuracy, gradient_penalty
+from remint.training.losses import (
+    GAMES,
+    GameName,
+    accuracy,
+    differentiable_twice,
+    gradient_penalty,
+)
 from remint.training.objective import Losses
 from remint.training.players import Players
 
@@ -118,11 +125,14 @@ class Restoration:
 
     def discriminator_losses(self, players: Players, chunk: PairBatch, share: float) -> Losses:
         """Return the game's loss and, on every penalty round, gamma / 2 (R1 + R2)."""
+        assert players.discriminator
         with torch.no_grad():
             output = self.restore(players.generator.network, chunk.damaged)
         due = self.config.gamma > 0 and chunk.round % self.config.penalty_every == 0
         clean, output = chunk.clean.requires_grad_(due), output.requires_grad_(due)
-        with autocast(self.device, "fp32" if due else self.precision):  # penalties in fp32
+        twice = differentiable_twice(players.discriminator.network) if due else nullcontext()
+        precision = "fp32" if due else self.precision  # penalties in fp32
+        with twice, autocast(self.device, precision):
             real = self._logits(players, clean, chunk.damaged)[-1]
             fake = self._logits(players, output, chunk.damaged)[-1]
         losses: Losses = {"total": self.game.discriminator_loss(real, fake)}

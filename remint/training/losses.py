@@ -6,11 +6,13 @@ V = E[log D(x)] + E[log(1 - D(G(z)))] is what D maximises and G minimises; with 
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 GameName = Literal["minimax", "non_saturating", "hinge", "relativistic"]
 
@@ -76,6 +78,16 @@ def gradient_penalty(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor
     """
     (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return slope.square().sum(dim=(1, 2, 3)).mean()
+
+
+def differentiable_twice(network: nn.Module) -> AbstractContextManager[None]:
+    """Return the context in which a forward pass may be followed by `gradient_penalty`.
+
+    A compiled graph has no second derivative, so a compiled network runs eagerly in it.
+    """
+    if network._compiled_call_impl is None:
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 def accuracy(real: torch.Tensor, fake: torch.Tensor, game: GameName) -> torch.Tensor:

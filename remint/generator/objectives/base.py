@@ -91,4 +91,4 @@ class MintingObjective:
 
 def colour_drift(output: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     """Return the outputs' mean colour minus that of real images, of the range 0..1."""
-    return 0.5 * (output.detach().float() - real).mean()
+    return 0.5 * (output.detach().float().mean() - real.mean())
