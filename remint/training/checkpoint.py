@@ -67,11 +67,11 @@ class CheckpointStore:
 
         Raises CheckpointError when it is unreadable or of another identity.
         """
-        found = self._whole()
-        if not found:
+        kept = self._whole()
+        if not kept:
             return None
-        checkpoint = _read(found[-1])
-        self._refuse_another(found[-1], checkpoint.facts.get("identity", {}))
+        checkpoint = _read(kept[-1])
+        self._refuse_another(kept[-1], checkpoint.facts.get("identity", {}))
         return checkpoint
 
     def _refuse_another(self, path: Path, identity: dict[str, Any]) -> None:

@@ -1,15 +1,18 @@
-"""Several processes as one trainer: gradients averaged by torch.distributed, nothing else shared.
+"""Several processes as one trainer: gradients averaged, decisions shared by torch.distributed.
 
 `torchrun --nproc_per_node N -m tasks.train_restorer ...` sets the environment read here; without
 it every function is the identity.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -24,15 +27,26 @@ def world_size() -> int:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the group that torchrun describes (nccl on GPUs, else gloo); leave it at the end."""
+    """Join the group that torchrun describes; leave it at the end.
+
+    Tensors on a GPU go by nccl and those on the CPU by gloo, whatever the machine has.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if torch.cuda.is_available():
+        local = int(os.environ.get("LOCAL_RANK", "0"))  # on the CPU there may be more than GPUs
+        torch.cuda.set_device(local % torch.cuda.device_count())
+    dist.init_process_group(backends(torch.cuda.is_available()))
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def backends(gpu: bool) -> str:
+    """Return what carries messages: training on the CPU of a GPU machine needs gloo too."""
+    return "cpu:gloo,cuda:nccl" if gpu else "gloo"
 
 
 def refuse_batch_norm(network: torch.nn.Module, name: str) -> None:
@@ -63,6 +77,21 @@ def agree_max(value: float, device: torch.device) -> float:
     box = torch.tensor([value], dtype=torch.float64, device=device)
     dist.all_reduce(box, dist.ReduceOp.MAX)
     return float(box.item())
+
+
+def decided_by_first(decide: Callable[[], T]) -> T:
+    """Return what `decide` gives in the first process, which alone runs it; T is picklable."""
+    if world_size() == 1:
+        return decide()
+    box = [decide() if rank() == 0 else None]
+    dist.broadcast_object_list(box, src=0)
+    decision: T = box[0]  # type: ignore[assignment]
+    return decision
+
+
+def all_equal(value: float, device: torch.device) -> bool:
+    """Say whether all processes have the same value; the same answer everywhere."""
+    return agree_max(value, device) == -agree_max(-value, device)
 
 
 def average_values(values: dict[str, float], device: torch.device) -> dict[str, float]:

@@ -12,8 +12,14 @@ from typing import Generic
 
 import torch
 
-from remint.training.checkpoint import Checkpoint, CheckpointStore
-from remint.training.distributed import agree_max, average_values, rank
+from remint.training.checkpoint import Checkpoint, CheckpointError, CheckpointStore
+from remint.training.distributed import (
+    agree_max,
+    all_equal,
+    average_values,
+    decided_by_first,
+    rank,
+)
 from remint.training.health import Diverged, HealthConfig, HealthMonitor, give_up_sentence
 from remint.training.objective import B, LoopConfig, Losses, Objective
 from remint.training.players import Player, Players
@@ -55,7 +61,7 @@ def fit(
         before, now = progress.images, progress.images + batch.images
         save_due = _passed(before, now, config.checkpoint_every)
 
-        failure = run.monitor.check(values) or (save_due and objective.failure(players))
+        failure = run.monitor.check(values) or (save_due and run.failure())
         if failure:
             progress = run.roll_back(progress, config.health, failure)
             clock = Clock(progress.minutes, players.device)
@@ -139,15 +145,28 @@ class _Run(Generic[B]):
     window: Window = field(default_factory=Window)
 
     def resume(self) -> Progress | None:
-        """Take the store's newest checkpoint; None where there is none."""
-        found = self.store.latest()
-        if found is None:
+        """Take the store's newest checkpoint; None where there is none.
+
+        Raises CheckpointError where processes, on machines of their own, found different ones.
+        """
+        checkpoint = self.store.latest()
+        images = checkpoint.facts["progress"]["images"] if checkpoint else -1
+        if not all_equal(images, self.players.device):
+            raise CheckpointError(
+                f"{self.store.folder}: the processes found different checkpoints there (this one "
+                f"{images:,} images, -1: none); put the folder on a disk that all machines share"
+            )
+        if checkpoint is None:
             return None
-        self.players.load(found.tensors)
-        self.monitor.load(found.facts["health"])
-        self.objective.load(found.facts["objective"])
-        self.window.load(found.facts["window"])
-        return Progress(**found.facts["progress"])
+        self.players.load(checkpoint.tensors)
+        self.monitor.load(checkpoint.facts["health"])
+        self.objective.load(checkpoint.facts["objective"])
+        self.window.load(checkpoint.facts["window"])
+        return Progress(**checkpoint.facts["progress"])
+
+    def failure(self) -> str | None:
+        """Ask the objective in the first process, so that all roll back or none does."""
+        return decided_by_first(lambda: self.objective.failure(self.players))
 
     def save(self, progress: Progress) -> None:
         """Write a checkpoint, in the first process alone."""

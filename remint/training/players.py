@@ -36,12 +36,14 @@ class Player:
     def __init__(self, network: nn.Module, config: OptimiserConfig) -> None:
         self.network = network
         self.config = config
+        self.fused = next(network.parameters()).is_cuda  # one kernel for all parameters
         self.optimiser = torch.optim.AdamW(
             network.parameters(),
             lr=config.rate,
             betas=config.betas,
             eps=1e-8,
             weight_decay=config.weight_decay,
+            fused=self.fused,
         )
 
     def schedule(self, share: float, scale: float) -> None:
@@ -70,14 +72,18 @@ class Player:
         self.optimiser.state.clear()
         for index, parameter in enumerate(self.network.parameters()):
             prefix = f"{name}_optimiser.{index}."
-            found = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
-            if found:
+            state = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+            if state:
                 self.optimiser.state[parameter] = {
-                    key: value.clone()
+                    key: self._step(value, parameter)
                     if key == "step"
                     else torch.empty_like(parameter).copy_(value)
-                    for key, value in found.items()
+                    for key, value in state.items()
                 }
+
+    def _step(self, count: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
+        """Return a copy where the optimiser wants its count: fused beside the parameter."""
+        return count.to(parameter.device if self.fused else "cpu", copy=True)
 
 
 def load_network(network: nn.Module, name: str, tensors: dict[str, torch.Tensor]) -> None:
@@ -110,9 +116,8 @@ class Players:
     def update_average(self, weight: float) -> None:
         """average = weight * average + (1 - weight) * generator; buffers are copied."""
         network = self.generator.network
-        pairs = zip(self.average.parameters(), network.parameters(), strict=True)
-        for mean, new in pairs:
-            mean.lerp_(new, 1.0 - weight)
+        means, news = list(self.average.parameters()), list(network.parameters())
+        torch._foreach_lerp_(means, news, 1.0 - weight)  # few kernels on a GPU
         for kept, buffer in zip(self.average.buffers(), network.buffers(), strict=True):
             kept.copy_(buffer)
 
