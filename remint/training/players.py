@@ -116,7 +116,7 @@ class Players:
     def update_average(self, weight: float) -> None:
         """average = weight * average + (1 - weight) * generator; buffers are copied."""
         network = self.generator.network
-        means, news = list(self.average.parameters()), list(network.parameters())
+        means, news = tuple(self.average.parameters()), tuple(network.parameters())
         torch._foreach_lerp_(means, news, 1.0 - weight)  # few kernels on a GPU
         for kept, buffer in zip(self.average.buffers(), network.buffers(), strict=True):
             kept.copy_(buffer)
