@@ -8,6 +8,11 @@ import torch
 
 from remint.generator.augment import ADA_SPEED
 from remint.generator.data import LabelledDataConfig, LabelledSource
+from remint.generator.networks.catalogue import (
+    GeneratorConfig,
+    build_discriminator,
+    build_generator,
+)
 from remint.generator.objectives.base import MintingSetup, colour_drift
 from remint.generator.objectives.game import (
     STEP,
@@ -19,6 +24,7 @@ from remint.generator.objectives.game import (
 from remint.generator.objectives.vae import sigma_vae_loss
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
+from remint.training.players import OptimiserConfig, Player
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +75,23 @@ def test_the_first_gamma_grows_with_pixels_and_falls_with_the_batch() -> None:
     assert default_gamma(28, 64) == pytest.approx(0.3)
     assert default_gamma(56, 64) == pytest.approx(4 * 0.3)
     assert default_gamma(28, 128) == pytest.approx(0.15)
+
+
+def test_penalty_rounds_and_others_train_a_compiled_discriminator(source: LabelledSource) -> None:
+    objective = game(source, "none")
+    network = GeneratorConfig("conv", 8, 8, 4)
+    discriminator = build_discriminator(network, 1, 16, 1)
+    assert discriminator is not None
+    discriminator.compile(backend="aot_eager")
+    optimiser = OptimiserConfig(1e-3, 1e-4, (0.0, 0.9), 0.99, 0.0)
+    networks = build_generator(network, 1, 16, 1), discriminator
+    players = Players(*(Player(side, optimiser) for side in networks))
+    losses = []
+    for batch, _ in zip(objective.batches(0), range(2), strict=False):
+        losses.append(objective.discriminator_losses(players, batch, 0.0)["total"])
+        losses[-1].backward()
+    assert losses[0] > losses[1]  # the penalty comes on top in the first
+    assert all(p.grad is not None for p in discriminator.parameters())
 
 
 def test_a_black_generator_drifts_by_the_mean_of_the_real_images() -> None:

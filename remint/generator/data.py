@@ -63,10 +63,10 @@ class LabelledBatch:
         last = torch.channels_last
         return replace(
             self,
-            real=self.real.to(device, memory_format=last),
-            labels=self.labels.to(device),
-            generator_real=self.generator_real.to(device, memory_format=last),
-            generator_labels=self.generator_labels.to(device),
+            real=self.real.to(device, memory_format=last, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+            generator_real=self.generator_real.to(device, memory_format=last, non_blocking=True),
+            generator_labels=self.generator_labels.to(device, non_blocking=True),
         )
 
 

@@ -1,14 +1,19 @@
 """Batches by number: the same images in the same order whatever reads them."""
 
+import math
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import psutil
 import torch
 from torch.utils.data import DataLoader
 
 from remint.training.distributed import rank, world_size
+
+CGROUP = Path("/sys/fs/cgroup")
 
 
 class Numbered(Protocol):
@@ -20,8 +25,24 @@ class Numbered(Protocol):
 
 
 def fits_memory(need: int, share: float) -> bool:
-    """Say whether `need` bytes are at most that share of the memory that is free."""
-    return need <= share * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Say whether `need` bytes are at most that share of the memory that is free.
+
+    Page cache counts as free, a container's limit holds, and processes of one machine divide
+    the share between them.
+    """
+    free = min(psutil.virtual_memory().available, _container_free())
+    return need <= share * free / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _container_free() -> float:
+    """Return the bytes that the control group (cgroup v2) leaves, infinite where it sets none."""
+    try:
+        limit = int((CGROUP / "memory.max").read_text())  # "max" where there is none
+        used = int((CGROUP / "memory.current").read_text())
+        counts = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return math.inf
+    return limit - used + int(counts["inactive_file"])
 
 
 class Counters:

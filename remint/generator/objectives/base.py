@@ -59,8 +59,14 @@ class MintingObjective:
 
     def normal(self, name: str, counters: torch.Tensor, lanes: int) -> torch.Tensor:
         """Return float32 [N, lanes] from N(0, 1) on the device: a row for each counter."""
-        drawn = ndtri(self.uniform(name, counters, lanes) + 2.0**-54)
-        return torch.from_numpy(drawn).float().to(self.device)
+        return self.moved(ndtri(self.uniform(name, counters, lanes) + 2.0**-54))
+
+    def moved(self, draws: np.ndarray) -> torch.Tensor:
+        """Return draws as float32 on the device, without waiting for what it still computes."""
+        tensor = torch.from_numpy(draws).float()
+        if self.device.type == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def latents(self, name: str, counters: torch.Tensor) -> torch.Tensor:
         """Return float32 [N, latent] from N(0, 1): a row for each counter."""
@@ -78,7 +84,7 @@ class MintingObjective:
         """Nothing adapts."""
 
     def failure(self, players: Players) -> str | None:
-        """Ask whoever looks deeper."""
+        """Ask whoever scores snapshots."""
         return self.setup.failure()
 
     def state(self) -> dict[str, Any]:

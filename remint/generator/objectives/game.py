@@ -90,8 +90,7 @@ class GameObjective(MintingObjective):
         """
         if self.config.augment == "none":
             return images
-        uniform = self.uniform(f"augment-{name}", counters, LANES)
-        draws = torch.from_numpy(uniform).float().to(self.device)
+        draws = self.moved(self.uniform(f"augment-{name}", counters, LANES))
         with autocast(self.device, "fp32"):
             if self.config.augment == "diffaugment":
                 return diffaugment(images.float(), draws, self.background)
