@@ -24,7 +24,7 @@ from remint.generator.objectives.game import (
 from remint.generator.objectives.vae import sigma_vae_loss
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
-from remint.training.players import OptimiserConfig, Player
+from remint.training.players import OptimiserConfig, Player, Players
 
 
 @pytest.fixture(scope="module")
