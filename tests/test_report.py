@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tasks import report
-from tasks.page.curves import nice_ticks, panels, thinned
+from tasks.page.curves import panels, thinned
 from tasks.page.inputs import read_inputs
 from tasks.page.pictures import picture
 from tasks.page.provenance import Output, Provenance, collect
@@ -231,17 +231,24 @@ def test_curves_draw_each_stage_and_skip_gaps_and_constants_hold() -> None:
     frame["stage"] = ["fidelity"] * 60 + ["adversarial"] * 40
     frame["val_psnr"] = 20.0
     frame["empty_loss"] = np.nan
-    found = panels(frame, 10)
-    assert [(chart.axis, len(chart.lines)) for chart in found] == [("images", 2), ("minutes", 2)]
-    assert all(len(line.points.split()) == 10 for line in found[0].lines)
-    assert "nan" not in found[0].lines[0].points
+    by_images, by_minutes = panels(frame, 10)
+    assert (by_images.axis, by_minutes.axis, by_images.last) == ("images", "minutes", "20")
+    for stage in (0, 1):
+        drawn = re.findall(rf'd="([^"]*)"[^>]*stroke: var\(--s{stage}\)', by_images.svg)
+        assert [len(path.split("L")) for path in drawn] == [10]
 
 
-def test_thinning_keeps_the_ends_and_ticks_span_the_values() -> None:
+def test_a_chart_is_the_same_each_time_and_brings_no_colour_font_or_name_of_its_own() -> None:
+    frame = pd.DataFrame({"images": [0, 1e6], "loss": [-0.0014, 0.0004]})
+    (first,), (second,) = panels(frame, 10), panels(frame, 10)
+    assert first.svg == second.svg
+    assert not re.search("#[0-9a-f]{6}|font-family|<style|<g id", first.svg)
+    assert all(f">{label}</text>" in first.svg for label in ("200k", "\u22120.001", "images seen"))
+
+
+def test_thinning_keeps_the_ends() -> None:
     assert list(thinned(1000, 3)) == [0, 500, 999] or list(thinned(1000, 3)) == [0, 499, 999]
     assert list(thinned(2, 50)) == [0, 1]
-    assert nice_ticks([0.0, 1.0], 4) == [0.0, 0.5, 1.0]
-    assert nice_ticks([3.0, 3.0], 4)[0] <= 3.0 <= nice_ticks([3.0, 3.0], 4)[-1]
 
 
 def test_numbers_have_true_minus_signs_and_no_negative_zero() -> None:

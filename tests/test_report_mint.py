@@ -161,8 +161,14 @@ def test_a_set_without_classes_still_has_its_page(folders: list[Path]) -> None:
 
 
 def test_arms_are_placed_by_their_accuracy_and_keep_their_interval() -> None:
-    (chart,) = charts([arm("real", 0.9), arm("real_synthetic", 0.95), arm("synthetic", 0.995)])
-    assert [dot.x for dot in chart.dots] == sorted(dot.x for dot in chart.dots)
-    assert all(dot.low <= dot.x <= dot.high for dot in chart.dots)
-    assert chart.dots[2].high == max(place for place, _ in chart.ticks)
+    (chart,) = charts([arm("real", 0.9), arm("real_synthetic", 0.95), arm("synthetic", 0.98)])
+    spans = re.findall(
+        r'd="M ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \n".*stroke: var\(--s\d', chart.svg
+    )
+    dots = re.findall(r'<use [^>]*x="([\d.]+)"[^>]*fill: var\(--paper\)', chart.svg)
+    placed = [
+        (float(low), float(x), float(high)) for (low, high), x in zip(spans, dots, strict=True)
+    ]
+    assert len(placed) == 3 and placed == sorted(placed)
+    assert all(low < x < high for low, x, high in placed)
     assert charts([]) == []

@@ -1,76 +1,64 @@
-"""The chart of usefulness as inline SVG: a dot an arm, with its interval."""
+"""The chart of usefulness: a dot an arm, with its interval."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.page.curves import nice_ticks
+from markupsafe import Markup
+
+from tasks.page.drawing import INK, PAPER, SERIES, axes, svg
 from tasks.page.words import share
 
-WIDTH, LEFT, RIGHT, ROW, TOP, FOOT = 640, 232, 64, 28, 8, 26
+WIDTH, ROW, FOOT = 640, 28, 30
+CONTROLS = ("real_duplicates", "real_shuffled")
 
 
 @dataclass(frozen=True)
-class Dot:
-    """One arm in px: y of its middle, x of its accuracy and of its interval's ends."""
+class ArmChart:
+    """All arms of one fraction."""
 
     title: str
-    y: float
-    x: float
-    low: float
-    high: float
-    figure: str
-    kind: int
+    svg: Markup
 
 
-@dataclass(frozen=True)
-class Chart:
-    """All arms of one fraction; ticks: (px, label); start: px where the names end."""
-
-    title: str
-    dots: list[Dot]
-    ticks: list[tuple[float, str]]
-    start: float
-    height: int
-
-
-def charts(arms: Sequence[Mapping[str, Any]]) -> list[Chart]:
+def charts(arms: Sequence[Mapping[str, Any]]) -> list[ArmChart]:
     """Return a chart for each fraction of utility.json's arms, all on one axis."""
-    values = [arm[name] for arm in arms for name in ("accuracy_low", "accuracy_high")]
-    axis = [tick for tick in nice_ticks(values, 5) if 0.0 <= tick <= 1.0] if values else []
+    if not arms:
+        return []
+    low, high = min(arm["accuracy_low"] for arm in arms), max(arm["accuracy_high"] for arm in arms)
+    room = 0.05 * (high - low)
+    span = (max(0.0, low - room), min(1.0, high + room))
     return [
-        _chart(fraction, [arm for arm in arms if arm["fraction"] == fraction], axis)
+        _chart(fraction, [arm for arm in arms if arm["fraction"] == fraction], span)
         for fraction in dict.fromkeys(arm["fraction"] for arm in arms)
     ]
 
 
-def _chart(fraction: str, arms: Sequence[Mapping[str, Any]], axis: Sequence[float]) -> Chart:
-    first, span = axis[0], (axis[-1] - axis[0]) or 1.0
-
-    def place(value: float) -> float:
-        inside = min(max(value, first), axis[-1])
-        return LEFT + (inside - first) / span * (WIDTH - LEFT - RIGHT)
-
-    dots = [
-        Dot(
-            title=str(arm.get("title", arm["arm"])),
-            y=TOP + ROW * (number + 0.5),
-            x=place(arm["accuracy"]),
-            low=place(arm["accuracy_low"]),
-            high=place(arm["accuracy_high"]),
-            figure=share(arm["accuracy"]),
-            kind=_kind(arm["arm"]),
+def _chart(fraction: str, arms: Sequence[Mapping[str, Any]], span: tuple[float, float]) -> ArmChart:
+    titles = [str(arm.get("title", arm["arm"])) for arm in arms]
+    with axes(WIDTH, ROW * len(arms) + FOOT) as chart:
+        for row, arm in enumerate(arms):
+            colour = SERIES[_kind(arm["arm"])]
+            interval = (arm["accuracy_low"], arm["accuracy_high"])
+            chart.plot(interval, (row, row), color=colour)
+            chart.plot(arm["accuracy"], row, "o", color=colour, mfc=PAPER, mew=3, ms=9)
+            text, spot = share(arm["accuracy"]), (interval[1], row)
+            chart.annotate(text, spot, (8, 0), textcoords="offset points", va="center", color=INK)
+        chart.set_yticks(range(len(arms)), titles, color=INK)
+        chart.set_xlim(*span)
+        chart.set_ylim(len(arms) - 0.5, -0.5)
+        digits = 0 if span[1] - span[0] >= 0.05 else 1
+        chart.xaxis.set_major_formatter(lambda value, _: share(value, digits))
+        chart.grid(axis="x")
+        told = (
+            f"{title} {share(arm['accuracy'])}" for title, arm in zip(titles, arms, strict=True)
         )
-        for number, arm in enumerate(arms)
-    ]
-    title = f"{fraction}: {arms[0]['real_images']:,} real training images"
-    digits = 0 if span >= 0.05 else 1
-    ticks = [(place(tick), share(tick, digits)) for tick in axis]
-    return Chart(title, dots, ticks, float(LEFT), TOP + ROW * len(arms) + FOOT)
+        drawn = svg(chart, f"Accuracy by what the classifier was trained on: {', '.join(told)}")
+    return ArmChart(f"{fraction}: {arms[0]['real_images']:,} real training images", drawn)
 
 
 def _kind(arm: str) -> int:
     """Return the colour: 0 real alone, 1 with minted images, 3 a control."""
-    if arm in ("real_duplicates", "real_shuffled"):
+    if arm in CONTROLS:
         return 3
     return 1 if "synthetic" in arm else 0
