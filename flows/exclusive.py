@@ -1,11 +1,11 @@
 """What only one may hold at a time: a checkout, whose outputs two would overwrite, and the GPU."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from prefect.concurrency.sync import concurrency
 
 LOCK = Path(".dvc/tmp/remint-workspace.lock")
@@ -19,22 +19,20 @@ class CheckoutBusyError(RuntimeError):
 def checkout(root: Path, who: str) -> Iterator[None]:
     """Hold the checkout at `root` for `who` while the block runs; a dead holder holds nothing.
 
-    Raises CheckoutBusyError, which names the holder, where another run holds it.
+    Raises CheckoutBusyError, which names the holder, where another run holds it: a FileLock does
+    not know who holds it, so the holder writes that into the file, which filelock leaves as it is.
     """
     path = root / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise CheckoutBusyError(
-                f"this checkout is in use by {file.read().strip() or 'another flow run'}; start "
-                "again when it has ended, or run in another clone"
-            ) from None
-        file.truncate(0)
-        file.write(f"flow run {who} (process {os.getpid()})\n")
-        file.flush()
+    try:
+        held = FileLock(path).acquire(blocking=False)
+    except Timeout:
+        raise CheckoutBusyError(
+            f"this checkout is in use by {path.read_text('utf-8').strip() or 'another flow run'}; "
+            "start again when it has ended, or run in another clone"
+        ) from None
+    with held:
+        path.write_text(f"flow run {who} (process {os.getpid()})\n", encoding="utf-8")
         yield
 
 

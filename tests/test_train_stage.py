@@ -1,8 +1,11 @@
 """Claims about the stage train_restorer, its guard and its log."""
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from remint.corruptions.pairs import FIELDS
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
 from remint.restorer.restorer import Restorer
+from remint.training.loop import Interrupted
 from tasks import train_restorer
 from tasks.commands import presets
 from tasks.training import single_run
@@ -102,6 +106,26 @@ def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
         single_run.alone(tmp_path, gpu=False),
     ):
         pass
+
+
+def test_every_user_may_take_the_gpu_and_who_waits_for_it_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    stopped = pytest.raises(Interrupted, match="waiting for the GPU: SIGTERM")
+    before = os.umask(0o077)
+    try:
+        with single_run.alone(tmp_path / "a", gpu=True):
+            pass
+    finally:
+        os.umask(before)
+    (lock,) = tmp_path.glob("remint-gpu-*.lock")
+    assert lock.stat().st_mode & 0o777 == 0o666
+    with lock.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with stopped, single_run.alone(tmp_path / "b", gpu=True, stop_reason=lambda: "SIGTERM"):
+            pass
+    assert "another training holds" in capsys.readouterr().out
 
 
 def test_a_training_ends_when_the_process_that_it_watches_is_gone(

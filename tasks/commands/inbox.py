@@ -2,12 +2,11 @@
 
 Nothing is moved. A ledger (OUT/.remint-inbox.sqlite) knows every file by path and content; what
 fails is listed in OUT/quarantine.csv and tried again when the file changes. A pass that is killed
-at any moment is gone on with by the next.
+at any moment is continued by the next.
 """
 
 import argparse
 import csv
-import fcntl
 import hashlib
 import json
 import os
@@ -15,9 +14,11 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from remint.core.atomic import replaced_file
 from remint.core.fingerprint import model_fingerprint
@@ -71,25 +72,15 @@ def one_pass(
     if out.resolve().is_relative_to(inbox.resolve()):
         raise ValueError(f"{out} lies inside {inbox}; choose a folder outside")
     out.mkdir(parents=True, exist_ok=True)
-    with _alone(out / LOCK) as alone:
-        if not alone:
-            return None
-        with closing(Ledger(out / LEDGER)) as ledger:
-            worker = Worker(ledger, out, model, device, again)
-            counts = Counter(worker.take(arrival) for arrival in scan(inbox))
-            write_quarantine(ledger, out / QUARANTINE)
+    try:
+        held = FileLock(out / LOCK).acquire(blocking=False)
+    except Timeout:
+        return None
+    with held, closing(Ledger(out / LEDGER)) as ledger:
+        worker = Worker(ledger, out, model, device, again)
+        counts = Counter(worker.take(arrival) for arrival in scan(inbox))
+        write_quarantine(ledger, out / QUARANTINE)
     return counts
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[bool]:
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def scan(inbox: Path) -> Iterator[Arrival]:

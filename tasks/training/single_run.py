@@ -1,17 +1,16 @@
 """One training at a time on a GPU and in a folder, and none that outlives who started it."""
 
-import fcntl
 import os
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
 import psutil
+from filelock import FileLock, Timeout
 
 from remint.training.loop import Interrupted
 from tasks.stage.console import say
@@ -30,31 +29,29 @@ def alone(
     and raises Interrupted when it is asked to stop meanwhile.
     The locks are the kernel's: they go with the process, however it ends.
     """
-    with ExitStack() as held:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not _lock(held.enter_context((folder / "lock").open("w"))):
-            raise ValueError(
-                f"{folder} is being trained in by another process; wait for it, or stop it"
-            )
-        if gpu:
-            device = os.environ.get("CUDA_VISIBLE_DEVICES", "0").replace("/", "_")
-            path = Path(tempfile.gettempdir()) / f"remint-gpu-{device}.lock"
-            file = held.enter_context(path.open("w"))
-            if not _lock(file):
-                say(f"waiting for the GPU: another training holds {path}")
-                while not _lock(file):
-                    if why := stop_reason():
-                        raise Interrupted(f"stopped while waiting for the GPU: {why}")
-                    time.sleep(0.5)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        held = FileLock(folder / "lock").acquire(blocking=False)
+    except Timeout:
+        raise ValueError(
+            f"{folder} is being trained in by another process; wait for it, or stop it"
+        ) from None
+    with held, _gpu(stop_reason) if gpu else nullcontext():
         yield
 
 
-def _lock(file: IO[str]) -> bool:
+def _gpu(stop_reason: Callable[[], str | None]) -> AbstractContextManager[object]:
+    """Wait for the GPU; every user of this machine may take its lock."""
+    device = os.environ.get("CUDA_VISIBLE_DEVICES", "0").replace("/", "_")
+    path = Path(tempfile.gettempdir()) / f"remint-gpu-{device}.lock"
+    lock = FileLock(path, mode=0o666)
+    with suppress(Timeout):
+        return lock.acquire(blocking=False)
+    say(f"waiting for the GPU: another training holds {path}")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        return lock.acquire(poll_interval=0.5, cancel_check=lambda: stop_reason() is not None)
+    except Timeout:
+        raise Interrupted(f"stopped while waiting for the GPU: {stop_reason()}") from None
 
 
 @contextmanager
