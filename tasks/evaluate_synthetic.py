@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage on the paths given on the command line."""
     given = _parser().parse_args(argv)
     config = params.load("evaluate_synthetic", EvaluateSyntheticConfig, given.params)
-    also = [_origin(*map(Path, pair)) for pair in given.also]
-    run_stage(config, _origin(given.clean, given.synthetic), also, given.report)
+    also = [open_sets(*map(Path, pair)) for pair in given.also]
+    run_stage(config, open_sets(given.clean, given.synthetic), also, given.report)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _origin(clean: Path, synthetic: Path) -> Origin:
+def open_sets(clean: Path, synthetic: Path) -> Origin:
     """Open both sets; an export keeps its own in `set`."""
     inside = synthetic / "set"
     if not inside.is_dir() and (synthetic / "manifest.parquet").is_file():

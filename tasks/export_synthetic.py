@@ -27,21 +27,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read the paths and the export_synthetic section; write the export and its report."""
     given = _arguments(argv)
     config = params.load("export_synthetic", ExportConfig, given.params)
-    if "set" not in config.formats:
-        raise ValueError("export_synthetic.formats lacks set, which evaluate_synthetic reads")
-    minter = Minter.load(given.model, device=config.device)
-    clean = ImageSet(given.clean)
-    inputs = [given.model, given.clean, *ingested(given.params)]
-    data = {"clean": clean.fingerprint, "generator": minter.fingerprint}
-    with runs.stage_run("export_synthetic", config, data) as run:
-        summary = export(minter, clean, config, given.out, inputs, shown)
-        with replaced_folder(given.report) as folder:
-            write_report(folder, summary)
-        run.metrics(summary.metrics)
-        run.image("exported", exported_sheet(summary), 0)
-        run.artifact(given.out / "README.md")
-        run.artifact(given.report / "figures.json")
-    tell(summary, given.out)
+    avoid = ingested(given.params)
+    run_stage(config, given.model, given.clean, given.out, given.report, avoid)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -52,6 +39,33 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("report", type=Path, help="folder for counts and pictures")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     return parser.parse_args(argv)
+
+
+def run_stage(
+    config: ExportConfig,
+    model: Path,
+    clean_path: Path,
+    out: Path,
+    report: Path,
+    avoid: Sequence[Path] = (),
+) -> None:
+    """Export what the model mints to `out`, which lies in none of the inputs; write the report.
+
+    avoid: further folders that are never written to.
+    """
+    if "set" not in config.formats:
+        raise ValueError("export_synthetic.formats lacks set, which evaluate_synthetic reads")
+    minter, clean = Minter.load(model, device=config.device), ImageSet(clean_path)
+    data = {"clean": clean.fingerprint, "generator": minter.fingerprint}
+    with runs.stage_run("export_synthetic", config, data) as run:
+        summary = export(minter, clean, config, out, [model, clean_path, *avoid], shown)
+        with replaced_folder(report) as folder:
+            write_report(folder, summary)
+        run.metrics(summary.metrics)
+        run.image("exported", exported_sheet(summary), 0)
+        run.artifact(out / "README.md")
+        run.artifact(report / "figures.json")
+    tell(summary, out)
 
 
 def ingested(path: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from remint.images import imageset
 from remint.images.imageset import Record
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import Restorer, save_card, save_weights
+from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig
+from tasks import evaluate_restorer
 from tasks.promotion import promote, registry
 from tasks.promotion.registry import Registry, RegistryError, check_data, model_folder
 from tests.servers import free_port
@@ -123,6 +126,25 @@ def test_weights_that_were_changed_on_the_way_are_refused(inside: Path) -> None:
     file.write_bytes(file.read_bytes()[:-4] + b"\1\2\3\4")
     with pytest.raises(RegistryError, match="are not those registered"):
         model_folder("previous", "restorer")
+
+
+def test_a_champion_is_measured_once_as_the_stage_measures(
+    inside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[tuple[Path, ...]] = []
+
+    def run_stage(config: EvaluateRestorerConfig, *paths: Path) -> None:
+        measured.append(paths[:3])
+        paths[3].mkdir()
+        shutil.copy(inside / "data/reports/restorer/per_image.parquet", paths[3])
+
+    monkeypatch.setattr(evaluate_restorer, "run_stage", run_stage)
+    shutil.rmtree("data/cache/promotion")
+    train(inside, seed=4, psnr=24.0)
+    for _ in range(2):
+        promote.main(["restorer"])
+    champion = model_folder("champion", "restorer")
+    assert measured == [(champion, Path("data/clean"), Path("data/corrupted"))]
 
 
 def test_anything_but_data_in_a_registered_model_is_refused(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ champion on the same images by the rules of params.yaml's section `promote`, and
 """
 
 import argparse
-import fcntl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from remint.core.fingerprint import model_fingerprint
 from tasks.promotion import figures, page
@@ -20,8 +20,6 @@ from tasks.promotion.rules import PromoteConfig, Ruling
 from tasks.stage import params, stage
 from tasks.stage.console import say
 
-LOCK = Path(".dvc/tmp/remint-promotion.lock")
-REPORTS = Path("data/reports")
 CHAMPION, CHALLENGER, PREVIOUS = ALIASES
 
 
@@ -33,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", choices=["restorer", "generator"])
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    _add_paths(parser)
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--rollback", action="store_true", help="the previous champion again")
     action.add_argument("--show", action="store_true", help="list versions, aliases and reasons")
@@ -42,83 +40,95 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given.show:
         show(registry)
         return
-    with _alone():
-        decision = roll_back(registry) if given.rollback else promote(registry, given.params)
-    for line in decision["reasons"]:
+    given.cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(given.cache / "lock"):  # of two who promote at once both could win
+        told = roll_back(registry) if given.rollback else promote(registry, _paths(given))
+        publish(registry, told, given.reports)
+    for line in told["reasons"]:
         say(f"- {line}")
-    say(decision["verdict"])
+    say(told["verdict"])
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Wait until nobody else in this checkout promotes: two could both win."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _add_paths(parser: argparse.ArgumentParser) -> None:
+    for name, default, help_text in (
+        ("models", "data/models", "folder of the trained models"),
+        ("clean", "data/clean", "the clean set"),
+        ("corrupted", "data/corrupted", "its damaged pairs"),
+        ("reports", "data/reports", "reports of the models; the decision is written there"),
+        ("cache", "data/cache/promotion", "keeps figures of former models"),
+        ("params", "params.yaml", "holds the rules"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, default=Path(default), help=help_text)
 
 
-def promote(registry: Registry, params_path: Path) -> dict[str, Any]:
-    """Decide on the model in data/models, act on it and return what was decided and why."""
-    config = params.load("promote", PromoteConfig, params_path)
-    name, folder = registry.name, Path("data/models") / registry.name
-    fingerprint = model_fingerprint(folder)
+def _paths(given: argparse.Namespace) -> figures.Paths:
+    names = ("clean", "corrupted", "reports", "cache", "params")
+    return figures.Paths(given.models / given.name, **{key: getattr(given, key) for key in names})
+
+
+def promote(registry: Registry, paths: figures.Paths) -> dict[str, Any]:
+    """Rule on the model, act on it and return what was ruled and why."""
+    config = params.load("promote", PromoteConfig, paths.params)
+    fingerprint = model_fingerprint(paths.model)
     champion = registry.find(CHAMPION)
     if champion is not None and champion.fingerprint == fingerprint:
         return _told(registry, champion, None, ["these weights are the champion's own"])
-    example = figures.example(name, folder)
-    tags = {f"data.{key}": value for key, value in figures.data(name).items()}
-    challenger = registry.register(folder, example, tags)
+    example = figures.example(registry.name, paths)
+    tags = {f"data.{key}": value for key, value in figures.data(registry.name, paths).items()}
+    challenger = registry.register(paths.model, example, tags)
     registry.point(CHALLENGER, challenger)
-    decision = figures.decide(registry, champion, folder, config)
-    return _act(registry, champion, challenger, decision)
+    ruling = figures.decide(registry, champion, paths, config)
+    return _act(registry, champion, challenger, ruling)
 
 
 def _act(
-    registry: Registry, champion: Version | None, challenger: Version, decision: Ruling
+    registry: Registry, champion: Version | None, challenger: Version, ruling: Ruling
 ) -> dict[str, Any]:
-    """Move the aliases as decided, and write the reasons to the registry."""
-    verdict = "promoted" if decision.promoted else "kept back"
+    """Move the aliases as ruled, and write the reasons to the registry."""
+    verdict = "promoted" if ruling.promoted else "kept back"
     registry.tag(challenger, "decision", verdict)
-    registry.tag(challenger, "reasons", "; ".join(decision.reasons))
+    registry.tag(challenger, "reasons", "; ".join(ruling.reasons))
     registry.tag(challenger, "decided", datetime.now(UTC).isoformat(timespec="seconds"))
-    if decision.promoted:
+    if ruling.promoted:
         if champion is not None:
             registry.point(PREVIOUS, champion)
         registry.point(CHAMPION, challenger)
         registry.point(CHALLENGER, None)
-    return _told(registry, challenger, decision, decision.reasons, champion)
+    return _told(registry, challenger, ruling, ruling.reasons, champion)
 
 
 def _told(
     registry: Registry,
     version: Version,
-    decision: Ruling | None,
+    ruling: Ruling | None,
     reasons: Sequence[str],
     champion: Version | None = None,
 ) -> dict[str, Any]:
-    """Write the decision and the page of all decisions beside the reports, and return it."""
+    """Return what the page tells of a ruling; None: there was nothing to rule on."""
     name = registry.name
-    if decision is None:
+    if ruling is None:
         verdict = f"version {version.number} of the {name} stays champion"
-    elif decision.promoted:
+    elif ruling.promoted:
         verdict = f"version {version.number} of the {name} is now champion"
     else:
         kept = champion.number if champion else "none"
         verdict = f"version {version.number} of the {name} is kept back; champion: {kept}"
-    told = {
+    return {
         "model": name,
         "version": version.number,
         "fingerprint": version.fingerprint,
-        "promoted": bool(decision and decision.promoted),
+        "promoted": bool(ruling and ruling.promoted),
         "verdict": verdict,
         "reasons": list(reasons),
-        "figures": dict(decision.figures) if decision else {},
-        "versions": [page.row(known) for known in registry.versions()],
+        "figures": dict(ruling.figures) if ruling else {},
     }
-    stage.write_json(REPORTS / f"promotion-{name}.json", told)
-    page.write(REPORTS)
-    return told
+
+
+def publish(registry: Registry, told: Mapping[str, Any], reports: Path) -> None:
+    """Write the ruling, and the page of all rulings, beside the reports."""
+    versions = [page.row(known) for known in registry.versions()]
+    stage.write_json(reports / f"promotion-{registry.name}.json", {**told, "versions": versions})
+    page.write(reports)
 
 
 def roll_back(registry: Registry) -> dict[str, Any]:

@@ -7,7 +7,7 @@ that holds anything else is refused.
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,33 +51,36 @@ class Registry:
 
     def versions(self) -> list[Version]:
         """Return all versions, the newest first; none where nothing was registered."""
-        found = self._ask("list", lambda c: c.search_model_versions(f"name='{self.registered}'"))
-        ordered = sorted(found, key=lambda v: int(v.version), reverse=True)
-        return [self._version(version) for version in ordered]
-
-    def _version(self, found: Any) -> Version:
-        whole = self._ask("read", lambda c: c.get_model_version(self.registered, found.version))
-        aliases = tuple(sorted(whole.aliases))
-        return Version(str(whole.version), aliases, whole.tags, whole.creation_timestamp)
+        listed = self._ask("list", lambda c: c.search_model_versions(f"name='{self.registered}'"))
+        if not listed:
+            return []
+        # a listed version does not say its aliases
+        named = self._ask("read", lambda c: c.get_registered_model(self.registered)).aliases
+        return [
+            _version(entry, [alias for alias, number in named.items() if number == entry.version])
+            for entry in sorted(listed, key=lambda entry: int(entry.version), reverse=True)
+        ]
 
     def find(self, reference: str) -> Version | None:
         """Return the version with this alias or number; None where there is none."""
-        fits = (v for v in self.versions() if reference in (*v.aliases, v.number))
-        return next(fits, None)
+        by = "get_model_version" + ("" if reference.isdigit() else "_by_alias")
+        entry = self._ask("read", lambda c: _found(getattr(c, by), self.registered, reference))
+        return None if entry is None else _version(entry, entry.aliases)
 
     def register(self, folder: Path, example: Any, tags: Mapping[str, str]) -> Version:
         """Put a model's folder into the registry, or find it there by its weights."""
         fingerprint = model_fingerprint(folder)
-        known = next((v for v in self.versions() if v.fingerprint == fingerprint), None)
-        if known is None:
+        same = f"name='{self.registered}' AND tag.fingerprint='{fingerprint}'"
+        known = self._ask("list", lambda c: c.search_model_versions(same))
+        if not known:
             uri = self._logged(folder, fingerprint, example)
-            made = self._ask("register in", lambda _: self._create(uri))
-            known = self._version(made)
+            known = [self._ask("register in", lambda _: self._create(uri))]
+        version = _version(known[0], ())
         for key, value in {**tags, "fingerprint": fingerprint}.items():
-            self.tag(known, key, value)
-        found = self.find(known.number)
-        assert found is not None
-        return found
+            self.tag(version, key, value)
+        registered = self.find(version.number)
+        assert registered is not None
+        return registered
 
     def _create(self, uri: str) -> Any:
         runs.mlflow.set_tracking_uri(runs.tracking_uri())
@@ -85,17 +88,17 @@ class Registry:
 
     def _logged(self, folder: Path, fingerprint: str, example: Any) -> str:
         """Return the URI of the logged model with these weights; log it where there is none."""
-        found = self._ask("search", lambda c: self._with_weights(c, fingerprint))
-        if found:
-            return str(found[0].model_uri)
+        logged = self._ask("search", lambda c: self._with_weights(c, fingerprint))
+        if logged:
+            return str(logged[0].model_uri)
         stage = f"register_{self.name}"
         run = runs.open_run(stage, runs.provenance(stage, {self.name: fingerprint}), {})
         run.model(self.name, folder, example)
         run.close("FINISHED")
-        found = self._ask("search", lambda c: self._with_weights(c, fingerprint))
-        if not found:
+        logged = self._ask("search", lambda c: self._with_weights(c, fingerprint))
+        if not logged:
             raise RegistryError(f"the {self.name} could not be logged to MLflow; see the warning")
-        return str(found[0].model_uri)
+        return str(logged[0].model_uri)
 
     def _with_weights(self, client: Any, fingerprint: str) -> Any:
         wanted = f"name = '{self.name}' AND tags.fingerprint = '{fingerprint}'"
@@ -150,9 +153,9 @@ class Registry:
             with replaced_folder(kept) as fresh:
                 shutil.copytree(fetched, fresh, dirs_exist_ok=True)
 
-    def _ask(self, what: str, question: Any) -> Any:
+    def _ask(self, what: str, ask: Callable[[Any], Any]) -> Any:
         try:
-            return question(self._client)
+            return ask(self._client)
         except RegistryError:
             raise
         except Exception as error:
@@ -160,6 +163,22 @@ class Registry:
                 f"can't {what} the model registry in MLflow: {one_line(error)}; check "
                 "MLFLOW_TRACKING_URI and that the server runs"
             ) from error
+
+
+def _version(entry: Any, aliases: Iterable[str]) -> Version:
+    names = tuple(sorted(aliases))
+    return Version(str(entry.version), names, entry.tags, entry.creation_timestamp)
+
+
+def _found(ask: Callable[[str, str], Any], registered: str, reference: str) -> Any:
+    """Return a version that MLflow is asked for; None where it has no such model or version."""
+    try:
+        return ask(registered, reference)
+    except runs.mlflow.MlflowException as error:
+        # MLflow calls an alias that names nothing an invalid parameter
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 def check_data(folder: Path) -> None:
