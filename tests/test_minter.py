@@ -67,7 +67,7 @@ def test_the_fingerprint_is_that_of_the_folders_weights(model: Path) -> None:
     assert Minter.load(model, device="cpu").fingerprint != first
 
 
-def test_judging_asks_the_discriminator_and_leaves_it_as_it_was(model: Path) -> None:
+def test_logits_come_from_the_discriminator_and_leaves_it_as_it_was(model: Path) -> None:
     minter = Minter.load(model, device="cpu")
     images = minter.mint(np.zeros(70, int), np.arange(70))
     logits = minter.logits(images, np.zeros(70, int))

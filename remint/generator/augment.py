@@ -46,7 +46,8 @@ def ada(
 ) -> torch.Tensor:
     """Flip, turn, shift, scale, rotate, stretch and re-light, each with its own probability.
 
-    The pipeline of arXiv 2006.06676, appendix B, figures 9 and 10: geometry as one resampling.
+    Geometry and colour of arXiv 2006.06676, appendix B, figures 9 and 10, without luma flip and
+    hue rotation; geometry as one resampling.
     """
 
     def chosen(lane: int) -> torch.Tensor:

@@ -7,12 +7,17 @@ it every function is the identity.
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 
 T = TypeVar("T")
+
+# Rank 0 may wait for the GPU's lock or for MLflow while the others wait for it already; torchrun
+# itself ends all of them as soon as one has ended.
+PATIENCE = timedelta(days=1)
 
 
 def rank() -> int:
@@ -37,7 +42,7 @@ def process_group() -> Iterator[None]:
     if torch.cuda.is_available():
         local = int(os.environ.get("LOCAL_RANK", "0"))  # on the CPU there may be more than GPUs
         torch.cuda.set_device(local % torch.cuda.device_count())
-    dist.init_process_group(backends(torch.cuda.is_available()))
+    dist.init_process_group(backends(torch.cuda.is_available()), timeout=PATIENCE)
     try:
         yield
     finally:
