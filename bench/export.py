@@ -29,7 +29,6 @@ from remint.export.export import export
 from remint.export.filters import FilterConfig
 from remint.export.marking import SigningConfig
 from remint.export.minting import ExportConfig, Format
-from remint.export.nearness import SmallPixels
 from remint.export.reals import RealsConfig
 from remint.images.imageset import ImageSet, Record, pixel_id, write
 
@@ -92,16 +91,17 @@ def _work(kind: str, count: int, folder: Path) -> float:
 def _config(kind: str, count: int) -> ExportConfig:
     filtered = kind == "filtered"
     formats: tuple[Format, ...] = ("set",) if filtered else (kind,)  # type: ignore[assignment]
-    limit = 0.1 if filtered else None
+    share = 0.005 if filtered else None
     return ExportConfig(
         seed=1,
         device="cpu",
+        classes=(),
         per_class=count if filtered else count // 10,
         balance=False,
         attempts=2.0,
         formats=formats,
-        filters=FilterConfig(1.0, True, limit, limit, None, limit),
-        reals=RealsConfig(SmallPixels(16, 1), ClassifierConfig(1, 2, 1e-3, 1, "none"), 2),
+        filters=FilterConfig(1.0, True, None, 0.1 if filtered else None, share, share),
+        reals=RealsConfig(0.08, ClassifierConfig(1, 2, 1e-3, 1, "none"), 2),
         shard_megabytes=256,
         c2pa=SigningConfig("", "", "es256"),
     )

@@ -4,7 +4,7 @@ python -m tasks.export_synthetic data/models/generator data/clean data/synthetic
 """
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from remint.core.atomic import replaced_folder
 from remint.export.export import Summary, export
 from remint.export.filters import FILTERS
 from remint.export.minting import ExportConfig
-from remint.export.writers import Item
+from remint.export.writers import ExportedImage
 from remint.generator.generator import Minter
 from remint.images.imagefile import encode_png
 from remint.images.imageset import ImageSet
@@ -62,7 +62,8 @@ def run_stage(
         with replaced_folder(report) as folder:
             write_report(folder, summary)
         run.metrics(summary.metrics)
-        run.image("exported", exported_sheet(summary), 0)
+        if summary.counts.shown:
+            run.image("exported", exported_sheet(summary), 0)
         run.artifact(out / "README.md")
         run.artifact(report / "figures.json")
     tell(summary, out)
@@ -74,26 +75,45 @@ def ingested(path: Path) -> list[Path]:
     return [Path(source)] if isinstance(source, str) and source else []
 
 
-def shown(items: Iterable[Item], total: int) -> Iterable[Item]:
+def shown(images: Iterable[ExportedImage], total: int) -> Iterable[ExportedImage]:
     """Pass the kept images on and show how far the export is."""
-    return progress(items, total, "mint")
+    return progress(images, total, "mint")
 
 
 def write_report(folder: Path, summary: Summary) -> None:
     """Write metrics.json, figures.json and the pictures with gallery.json."""
+    counts = summary.counts
     stage.write_json(folder / "metrics.json", summary.metrics)
-    figures = {"notes": summary.notes, "classes": summary.counts.classes()}
+    figures = {
+        "notes": summary.notes,
+        "classes": counts.classes(),
+        "filters": list(FILTERS),
+        "failures": counts.failures(),
+    }
     stage.write_json(folder / "figures.json", figures)
-    pictures = folder / "gallery"
-    pictures.mkdir()
-    listed = [{"group": "exported", "title": "Exported, a row a class", "file": "exported.png"}]
-    (pictures / "exported.png").write_bytes(encode_png(exported_sheet(summary)))
-    for name in FILTERS:
-        if images := summary.counts.turned_down.get(name):
-            title = f"Turned down by {name.replace('_', ' ')}"
-            listed.append({"group": "rejected", "title": title, "file": f"{name}.png"})
-            (pictures / f"{name}.png").write_bytes(encode_png(sheet([images])))
+    (folder / "gallery").mkdir()
+    listed = []
+    for group, title, name, picture in sheets(summary):
+        listed.append({"group": group, "title": title, "file": f"{name}.png"})
+        (folder / "gallery" / f"{name}.png").write_bytes(encode_png(picture))
     stage.write_json(folder / "gallery.json", listed)
+
+
+def sheets(summary: Summary) -> Iterator[tuple[str, str, str, np.ndarray]]:
+    """Yield group, title, name and picture: classes without an image, the exported, the rejected.
+
+    uint8 HW3; of a class without an image some of those that were rejected.
+    """
+    counts = summary.counts
+    for failure in counts.failures():
+        rejected = counts.rejected_by_class[failure["label"]]
+        title = f"{failure['class']}: none passed {failure['setting']}"
+        yield "missing", title, f"missing-{failure['label']:03d}", sheet([rejected])
+    if counts.shown:
+        yield "exported", "Exported, a row a class", "exported", exported_sheet(summary)
+    for name in FILTERS:
+        if images := counts.rejected_by_filter.get(name):
+            yield "rejected", f"Rejected by {name.replace('_', ' ')}", name, sheet([images])
 
 
 def exported_sheet(summary: Summary) -> np.ndarray:
@@ -105,10 +125,10 @@ def exported_sheet(summary: Summary) -> np.ndarray:
 def tell(summary: Summary, out: Path) -> None:
     """Say the outcome: one line, and one for each note."""
     figures = summary.metrics
-    turned = [
+    rejected = [
         f"{name.replace('_', ' ')} {n:,}" for name, n in summary.counts.by_filter().items() if n
     ]
-    because = f" ({', '.join(turned)} turned down)" if turned else ""
+    because = f" ({', '.join(rejected)} rejected)" if rejected else ""
     say(f"exported {figures['images']:,.0f} of {figures['minted']:,.0f} minted{because} to {out}")
     for note in summary.notes:
         say(f"note: {note}")

@@ -293,8 +293,8 @@ def test_a_broken_xmp_packet_is_written_anew_and_said_to(
 
 
 def test_minting_is_a_verb_beside_restoring() -> None:
-    given = cli.build_parser().parse_args(["mint", "out", "--per-class", "7"])
-    assert (given.run, given.out, given.per_class) == (mint_files.run, Path("out"), 7)
+    given = cli.build_parser().parse_args(["mint", "out", "--class", "a b", "--count", "7"])
+    assert (given.run, given.out, given.count) == (mint_files.run, Path("out"), 7)
 
 
 def test_a_loop_of_links_and_a_broken_exif_end_no_run(

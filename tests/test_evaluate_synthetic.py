@@ -129,7 +129,7 @@ def test_the_copy_check_claims_no_more_than_it_can_see(folder: Path) -> None:
     found = loaded(folder, "copycheck.json")
     assert "not a statement about privacy" in found["notes"][0]
     assert "Of planted copies the check found 100% of exact ones" in found["verdict"]
-    assert {row["space"] for row in found["spaces"]} == {"pixels", "classifier"}
+    assert {row["space"] for row in found["spaces"]} == {"pixels", "aligned", "classifier"}
 
 
 def test_a_smaller_set_with_its_own_generator_is_judged_too(tmp_path: Path) -> None:

@@ -19,9 +19,8 @@ from remint.export.export import Summary, export
 from remint.export.filters import FilterConfig
 from remint.export.marking import SigningConfig
 from remint.export.minting import ExportConfig
-from remint.export.nearness import SmallPixels
 from remint.export.reals import RealsConfig
-from remint.export.writers import MANIFEST, SCORES, Item
+from remint.export.writers import MANIFEST, SCORES, ExportedImage
 from remint.images import provenance
 from remint.images.imagefile import decode_stored
 from remint.images.imageset import ImageSet, Record, pixel_id, write
@@ -31,12 +30,13 @@ UNSIGNED = SigningConfig("", "", "es256")
 CONFIG = ExportConfig(
     seed=3,
     device="cpu",
+    classes=(),
     per_class=4,
     balance=False,
     attempts=3.0,
     formats=("set", "imagefolder", "webdataset"),
-    filters=FilterConfig(1.0, True, 0.1, 0.1, None, None),
-    reals=RealsConfig(SmallPixels(6, 0), ClassifierConfig(8, 8, 1e-3, 4, "none"), 100),
+    filters=FilterConfig(1.0, True, None, None, 0.01, 0.01),
+    reals=RealsConfig(0.0, ClassifierConfig(8, 8, 1e-3, 4, "none"), 100),
     shard_megabytes=1,
     c2pa=UNSIGNED,
 )
@@ -102,7 +102,7 @@ def test_the_set_holds_the_wanted_images_with_seed_label_and_scores(
     assert images.class_names == NAMES and summary.metrics["images"] == 16
     for row, image in images.images():
         assert (image == FakeMinter(NAMES).one(row["label"], row["seed"])).all()
-        assert row["id"] == pixel_id(image) and row["nearest_ratio"] > 0.1
+        assert row["id"] == pixel_id(image) and 0 < row["nearest_ratio"] <= 1
 
 
 def test_torchvision_reads_the_image_folder(made: tuple[Path, Summary]) -> None:
@@ -216,7 +216,7 @@ def test_mlcroissant_validates_and_reads_the_description(
     assert len(records) == len(rows) == len(list(dataset.records("manifest")))
 
 
-def test_what_was_turned_down_is_kept_with_its_reason(tmp_path: Path) -> None:
+def test_what_was_rejected_is_kept_with_its_reason(tmp_path: Path) -> None:
     minter = FakeMinter(["a"])
     picky = replace(CONFIG.filters, least_deviation=29.0)
     summary = export(minter, None, replace(CONFIG, filters=picky), tmp_path / "out", [])
@@ -278,7 +278,7 @@ def test_an_export_never_overwrites_and_never_lands_among_data(
 
 
 def test_a_half_written_export_is_never_visible(tmp_path: Path) -> None:
-    def stop(items: Iterable[Item], total: int) -> Iterator[Item]:
+    def stop(items: Iterable[ExportedImage], total: int) -> Iterator[ExportedImage]:
         yield next(iter(items))
         assert not (tmp_path / "out").exists()
         raise KeyboardInterrupt
@@ -289,7 +289,7 @@ def test_a_half_written_export_is_never_visible(tmp_path: Path) -> None:
 
 
 def test_two_exports_to_one_place_do_not_swallow_each_other(tmp_path: Path) -> None:
-    def other_first(items: Iterable[Item], total: int) -> Iterator[Item]:
+    def other_first(items: Iterable[ExportedImage], total: int) -> Iterator[ExportedImage]:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "theirs").write_text("theirs")
         yield from items
@@ -306,10 +306,31 @@ def test_another_set_than_the_generators_is_refused(tmp_path: Path) -> None:
         export(minter, clean, CONFIG, tmp_path / "out", [])
 
 
-def test_a_class_without_a_single_image_is_an_error_a_short_one_a_note(tmp_path: Path) -> None:
+def test_a_class_of_which_nothing_passes_is_named_and_the_others_are_exported(
+    tmp_path: Path,
+) -> None:
+    class Blank(FakeMinter):
+        def one(self, label: int, seed: int) -> np.ndarray:
+            return super().one(label, seed) // (100 if label == 1 else 1)
+
+    summary = export(Blank(["a", "b", "c"]), None, CONFIG, tmp_path / "out", [])
+    images = ImageSet(tmp_path / "out" / "set")
+    assert images.frame()["label"].value_counts().to_dict() == {0: 4, 2: 4}
+    assert images.class_names == ["a", "b", "c"] and summary.metrics["classes_missing"] == 1
+    (failure,) = summary.counts.failures()
+    assert failure["setting"] == "export_synthetic.filters.least_deviation"
+    assert failure["best"] < failure["limit"] == 1.0 and summary.counts.rejected_by_class[1]
+    assert failure["text"] in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_an_export_of_which_nothing_passes_is_an_empty_set_with_its_reasons(tmp_path: Path) -> None:
     blank = replace(CONFIG, filters=replace(CONFIG.filters, least_deviation=200.0))
-    with pytest.raises(ValueError, match=r"no image of a passed the filters.*validity"):
-        export(FakeMinter(["a"]), None, blank, tmp_path / "out", [])
+    summary = export(FakeMinter(["a"]), None, blank, tmp_path / "out", [])
+    assert len(ImageSet(tmp_path / "out" / "set")) == summary.metrics["images"] == 0
+    assert "No image of a passed" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_class_with_too_few_images_is_a_note(tmp_path: Path) -> None:
     picky = replace(CONFIG, attempts=1.0, per_class=60)
     picky = replace(picky, filters=replace(CONFIG.filters, least_deviation=29.0))
     summary = export(FakeMinter(["a"]), None, picky, tmp_path / "out", [])

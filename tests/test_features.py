@@ -17,7 +17,7 @@ from remint.generator_evaluation.features import (
     set_classifier,
 )
 from remint.images.imageset import ImageSet, Record, pixel_id, write
-from remint.metrics.nearest import thumbnails
+from remint.metrics.spaces import thumbnails
 
 QUICK = ClassifierConfig(steps=4, batch=8, rate=1e-2, width=4, augment="none")
 CPU = torch.device("cpu")

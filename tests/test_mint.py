@@ -27,6 +27,7 @@ from tasks.commands import mint_files
 SECTION: dict[str, Any] = {
     "seed": 5,
     "device": "cpu",
+    "classes": [],
     "per_class": 3,
     "balance": False,
     "attempts": 4.0,
@@ -34,13 +35,13 @@ SECTION: dict[str, Any] = {
     "filters": {
         "least_deviation": 0.5,
         "exact_duplicates": True,
-        "near_duplicate": None,
-        "training_copy": 0.1,
         "confidence": 0.01,
         "discriminator": 0.2,
+        "training_copy": None,
+        "near_duplicate": None,
     },
     "reals": {
-        "space": {"side": 8, "shift": 1},
+        "shift": 0.1,
         "classifier": {"steps": 5, "batch": 8, "rate": 1e-3, "width": 4, "augment": "none"},
         "classifier_images": 100,
     },
@@ -128,6 +129,17 @@ def test_mint_writes_as_many_files_of_each_class_as_asked(home: Path) -> None:
     mint(home, "--per-class", "5", "--params", str(home / "params.yaml"))
     files = sorted((home / "out").rglob("*.png"))
     assert [file.parent.name for file in files] == ["a"] * 5 + ["b"] * 5
+
+
+def test_mint_fills_one_class_up_and_keeps_its_number(home: Path) -> None:
+    options = ["--class", "b", "--count", "4", "--formats", "set", "imagefolder"]
+    mint(home, *options, "--params", str(home / "params.yaml"))
+    minted = ImageSet(home / "out" / "set")
+    assert minted.frame()["label"].tolist() == [1] * 4 and minted.class_names == ["a", "b"]
+    assert {file.parent.name for file in (home / "out").rglob("*.png")} == {"b"}
+    (home / "out").rename(home / "first")
+    with pytest.raises(ValueError, match="found c, needed some of the generator's: a, b"):
+        mint(home, "--class", "c", "--params", str(home / "params.yaml"))
 
 
 def test_another_seed_mints_other_images_the_same_seed_the_same(home: Path) -> None:

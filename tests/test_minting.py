@@ -25,11 +25,10 @@ from remint.generator.networks.catalogue import (
 from remint.generator.objectives.game import GameObjective, MintLossConfig
 from remint.generator.objectives.vae import VaeObjective
 from remint.generator.probe import Probe
-from remint.generator.selection import SnapshotConfig, diversity, nearest
+from remint.generator.selection import SnapshotConfig, diversity
 from remint.generator.train import GeneratorReport, TrainGeneratorConfig, train_generator
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
-from remint.metrics.nearest import thumbnails
 from remint.training.health import Diverged, HealthConfig
 from remint.training.objective import LoopConfig
 from remint.training.players import OptimiserConfig
@@ -47,7 +46,7 @@ CONFIG = TrainGeneratorConfig(
     loss=MintLossConfig("relativistic", None, 0.1, "exact", 2, "ada", 0.2),
     budget=Budget(96, None),
     optimiser=OptimiserConfig(1e-3, 1e-4, (0.0, 0.9), 0.99, 0.0),
-    snapshots=SnapshotConfig(32, 20, 0.0, 0.0, 2.0, None, "kid"),
+    snapshots=SnapshotConfig(32, 20, 0.0, 1.0, 2.0, None, "kid"),
     loop=LoopConfig(1, None, 50, 16, 1000, 16, 2, HealthConfig(None, 1e6, 0.9, None, 1, 0.5)),
 )
 SCRIPT = """
@@ -218,7 +217,7 @@ def test_a_run_that_collapses_stops_with_a_sentence(data: Path, tmp_path: Path) 
     strict = replace(CONFIG, snapshots=replace(CONFIG.snapshots, collapse_limit=0.99))
     train(strict, data, tmp_path / "young")  # it only begins: no collapse
     (tmp_path / "run").mkdir()
-    earlier = {"images": 0, "selection_kid": 9.0, "diversity_ratio": 1.0, "copy_ratio": 1.0}
+    earlier = {"images": 0, "selection_kid": 9.0, "diversity_ratio": 1.0, "copy_share": 0.0}
     (tmp_path / "run/snapshots.json").write_text(json.dumps([earlier]))
     with pytest.raises(Diverged, match="the generator collapsed: its images differ"):
         train(strict, data, tmp_path / "run")
@@ -230,13 +229,6 @@ def test_diversity_tells_one_image_repeated_from_many() -> None:
     labels = np.repeat([0, 1], 10)
     collapsed = many[np.repeat([0, 10], 10)]
     assert diversity(collapsed, labels) == 0.0 < 10.0 < diversity(many, labels)
-
-
-def test_a_copied_training_image_lies_nearer_than_a_new_one() -> None:
-    rng = np.random.default_rng(0)
-    train, new = (rng.integers(0, 256, (30, 28, 28, 1), dtype=np.uint8) for _ in range(2))
-    small = thumbnails(train)
-    assert nearest(train[:5], small).max() == 0.0 < 10.0 < nearest(new, small).min()
 
 
 def test_auto_is_r3_on_a_gpu_at_a_size_it_has_and_conv_elsewhere() -> None:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from remint.metrics import neighbours
-from remint.metrics.neighbours import NeighbourScores, nearest_within, neighbour_scores
+from remint.metrics import nearest, neighbours
+from remint.metrics.nearest import nearest_rows, nearest_squares
+from remint.metrics.neighbours import NeighbourScores, neighbour_scores
 
 
 def cloud(count: int, seed: int, dimensions: int = 16, shift: float = 0.0) -> np.ndarray:
@@ -99,11 +100,17 @@ def test_added_noise_lowers_every_figure() -> None:
 
 
 def test_the_nearest_others_never_include_the_row_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "STRIP", 32)
+    monkeypatch.setattr(nearest, "CELLS", 3200)
     features = np.concatenate([cloud(50, 1), cloud(50, 1)])  # every row has a twin
-    squared, rows = nearest_within(features, 2)
+    squared, rows = nearest_squares(features, features, 2, np.arange(100))
     assert np.array_equal(rows[:, 0], (np.arange(100) + 50) % 100)
     assert (squared[:, 0] == 0.0).all() and (squared[:, 1] > 0.0).all()
+
+
+def test_where_no_other_row_is_left_the_distance_is_infinite() -> None:
+    alone = nearest_rows(cloud(3, 1), cloud(1, 2), 2, np.array([0, -1, 0]))
+    assert np.isinf(alone.nearest).tolist() == [True, False, True]
+    assert alone.ratio.tolist() == [1.0] * 3
 
 
 def test_too_few_images_for_a_neighbour_are_refused() -> None:

@@ -83,7 +83,11 @@ def folders(tmp_path: Path) -> list[Path]:
         write(
             tmp_path / "e", "gallery", "gallery", ["exported"],
             metrics={"images": 5, "minted": 9},
-            figures={"notes": ["One short."], "classes": [counts]},
+            figures={
+                "notes": ["One short."], "classes": [counts],
+                "filters": ["validity", "discriminator"],
+                "failures": [{"text": "No image of dog."}],
+            },
         ),
         write(
             tmp_path / "s", "copies", "copies", ["synthetic", "held_out"],
@@ -130,6 +134,7 @@ def test_every_figure_of_the_reports_is_on_the_page(folders: list[Path]) -> None
     text = page(folders)
     parts = ["12.30 ± 1.00", "[0.40]", "77.70", "0.432", "needs 1000 images a side", "48.5"]
     parts += ["A gap of 4.20 points.", "<b>suspected</b>", "One short.", "Title of nearest"]
+    parts += ["No image of dog."]
     for part in parts:
         assert part in text, part
     assert "&lt;i&gt;cat&lt;/i&gt;" in text and "<i>cat" not in text
@@ -140,6 +145,15 @@ def test_every_figure_of_the_reports_is_on_the_page(folders: list[Path]) -> None
 def test_filters_stand_in_the_order_in_which_they_are_tried(folders: list[Path]) -> None:
     text = page(folders)
     assert text.index(">Validity<") < text.index(">Discriminator<")
+
+
+def test_a_check_that_sees_too_little_is_neither_good_nor_bad(folders: list[Path]) -> None:
+    path = folders[2] / "copycheck.json"
+    blind = {"verdict": "Can't tell whether any is a copy: it finds 24 % of noisy ones."}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **blind}))
+    verdict = mint_verdict(read_inputs(folders))
+    assert verdict is not None and verdict.tiles[4].good is None
+    assert verdict.headline.endswith("can't tell whether any is a copy.")
 
 
 def test_each_report_may_be_absent(folders: list[Path]) -> None:

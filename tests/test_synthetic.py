@@ -1,27 +1,36 @@
-"""Claims about minting until each class has enough, and about what the filters turn down."""
+"""Claims about minting until each class has enough, and about what the filters reject."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from remint.classifier.train import ClassifierConfig
-from remint.export.filtering import Sieve, seed_of
-from remint.export.filters import FILTERS, Candidate, FilterConfig
+from remint.core.ranges import check
+from remint.export.filtering import Filter, absent, build_filters, filtered
+from remint.export.filters import FILTERS, SETTINGS, Batch, Candidate, FilterConfig
 from remint.export.marking import SigningConfig
-from remint.export.minting import ExportConfig, minted, wanted
-from remint.export.nearness import Grown, SmallPixels, between, nearest
-from remint.export.reals import Reals, RealsConfig, read_reals
+from remint.export.minting import (
+    ExportConfig,
+    discriminator_limits,
+    mint_batch,
+    minted,
+    seed_of,
+    wanted,
+)
+from remint.export.reals import RealsConfig, RealSide, read_reals
 from remint.images.imageset import ImageSet, Record, pixel_id, write
+from remint.metrics.suspects import look
 
 SIDE, CLASSES = 16, 3
 OFF = FilterConfig(None, False, None, None, None, None)
-ALL = FilterConfig(4.0, True, 0.5, 0.5, 0.5, None)
-REALS = RealsConfig(SmallPixels(8, 1), ClassifierConfig(60, 32, 3e-3, 8, "none"), 500)
+ALL = FilterConfig(4.0, True, 0.5, None, 0.01, 0.01)
+REALS = RealsConfig(0.07, ClassifierConfig(60, 32, 3e-3, 8, "none"), 500)
 CONFIG = ExportConfig(
-    1, "cpu", 5, False, 4.0, ("set",), ALL, REALS, 1, SigningConfig("", "", "es256")
+    1, "cpu", (), 5, False, 4.0, ("set",), ALL, REALS, 1, SigningConfig("", "", "es256")
 )
 
 
@@ -37,6 +46,7 @@ class FakeMinter:
 
     size, classes = SIDE, CLASSES
     fingerprint = "0" * 32
+    card: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, channels: int = 1, tricks: Sequence[np.ndarray] = ()) -> None:
         self.channels, self.tricks = channels, list(tricks)
@@ -69,50 +79,71 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 
 
 @pytest.fixture(scope="module")
-def reals(clean: ImageSet) -> Reals:
+def reals(clean: ImageSet) -> RealSide:
     return read_reals(clean, (SIDE, SIDE, 1), CLASSES, REALS, 1, "cpu")
 
 
-def judged(tricks: Sequence[np.ndarray], label: int, reals: Reals, filters: FilterConfig) -> list:
-    sieve = Sieve(FakeMinter(tricks=tricks), reals, filters, 1)
-    labels = np.full(len(tricks), label, np.int64)
-    return sieve.judged(labels, np.arange(len(tricks)))
+def filters_of(reals: RealSide | None, config: FilterConfig = ALL) -> list[Filter]:
+    model = FakeMinter()
+    limits = discriminator_limits(model, config.discriminator, 1)
+    return build_filters(config, reals, model.logits, limits)
+
+
+def judged(
+    images: Sequence[np.ndarray], label: int, reals: RealSide, config: FilterConfig = ALL
+) -> list[Candidate]:
+    return filtered(batch(images, label), filters_of(reals, config))
+
+
+def batch(images: Sequence[np.ndarray], label: int) -> Batch:
+    labels = np.full(len(images), label, np.int64)
+    return Batch(np.stack(images), labels, np.arange(len(images)))
 
 
 def reasons(found: Sequence[Candidate]) -> list[str | None]:
     return [None if c.rejection is None else c.rejection.filter for c in found]
 
 
-def test_every_class_gets_what_it_wants_and_classes_take_turns(reals: Reals) -> None:
-    sieve = Sieve(FakeMinter(), reals, ALL, 1)
-    kept = [c for c in minted(sieve, CONFIG, np.array([5, 2, 0])) if c.rejection is None]
+def test_every_class_gets_what_it_wants_and_classes_take_turns(reals: RealSide) -> None:
+    candidates = minted(FakeMinter(), filters_of(reals), CONFIG, np.array([5, 2, 0]))
+    kept = [c for c in candidates if c.rejection is None]
     assert sorted(c.label for c in kept) == [0] * 5 + [1] * 2
     assert [c.label for c in kept[:4]] == [0, 1, 0, 1]
 
 
 def test_balance_brings_real_and_minted_together_to_one_number_a_class() -> None:
-    counts = np.array([10, 4, 7])
-    want = wanted(replace(CONFIG, per_class=2, balance=True), 3, counts)
-    assert (counts + want == 12).all()
+    counts, names = np.array([10, 4, 7]), ["low", "mid", "high"]
+    for per_class, level in ((0, 10), (8, 10), (12, 12)):
+        want = wanted(replace(CONFIG, per_class=per_class, balance=True), names, counts)
+        assert (counts + want == level).all()
     with pytest.raises(ValueError, match="balanced already"):
-        wanted(replace(CONFIG, per_class=0, balance=True), 2, np.array([3, 3]))
+        wanted(replace(CONFIG, per_class=0, balance=True), names, np.array([3, 3, 3]))
     with pytest.raises(ValueError, match="needs the real set"):
-        wanted(replace(CONFIG, balance=True), 2, None)
+        wanted(replace(CONFIG, balance=True), names, None)
 
 
-def test_the_same_seed_mints_the_same_set_and_another_one_another(reals: Reals) -> None:
+def test_some_classes_alone_are_minted_under_their_own_numbers() -> None:
+    names = ["low", "mid", "high"]
+    only = replace(CONFIG, classes=("high",))
+    assert wanted(only, names, None).tolist() == [0, 0, 5]
+    assert wanted(replace(only, balance=True), names, np.array([10, 4, 7])).tolist() == [0, 0, 3]
+    with pytest.raises(ValueError, match=r"found tall.*low, mid, high"):
+        wanted(replace(CONFIG, classes=("tall",)), names, None)
+
+
+def test_the_same_seed_mints_the_same_set_and_another_one_another(reals: RealSide) -> None:
     def ids(seed: int) -> list[str]:
         config = replace(CONFIG, seed=seed)
-        sieve = Sieve(FakeMinter(), reals, ALL, seed)
-        return [c.id for c in minted(sieve, config, np.array([4, 4, 4]))]
+        candidates = minted(FakeMinter(), filters_of(reals), config, np.array([4, 4, 4]))
+        return [c.id for c in candidates]
 
     assert ids(1) == ids(1) and not set(ids(1)) & set(ids(2))
 
 
-def test_an_image_can_be_minted_again_alone_from_its_seed(reals: Reals) -> None:
-    for found in minted(Sieve(FakeMinter(), reals, ALL, 1), CONFIG, np.array([3, 3, 3])):
-        alone = FakeMinter().mint(np.array([found.label]), np.array([found.seed]))[0]
-        assert pixel_id(alone) == found.id
+def test_an_image_can_be_minted_again_alone_from_its_seed(reals: RealSide) -> None:
+    for candidate in minted(FakeMinter(), filters_of(reals), CONFIG, np.array([3, 3, 3])):
+        alone = FakeMinter().mint(np.array([candidate.label]), np.array([candidate.seed]))[0]
+        assert pixel_id(alone) == candidate.id
 
 
 def test_seeds_survive_any_json_reader_and_do_not_repeat() -> None:
@@ -121,82 +152,91 @@ def test_seeds_survive_any_json_reader_and_do_not_repeat() -> None:
     assert all(int(float(seed)) == seed for seed in seeds)
 
 
-def test_a_class_that_passes_no_filter_ends_after_its_attempts(reals: Reals) -> None:
+def test_a_class_that_passes_no_filter_ends_after_its_attempts(reals: RealSide) -> None:
     blank = [np.zeros((SIDE, SIDE, 1), np.uint8)] * 1000
-    sieve = Sieve(FakeMinter(tricks=blank), reals, ALL, 1)
-    found = list(minted(sieve, CONFIG, np.array([10, 0, 0])))
-    assert len(found) == 40 and set(reasons(found)) == {"validity"}
+    model = FakeMinter(tricks=blank)
+    candidates = list(minted(model, filters_of(reals), CONFIG, np.array([10, 0, 0])))
+    assert len(candidates) == 40 and set(reasons(candidates)) == {"validity"}
 
 
 def test_a_copy_of_a_training_image_is_named_even_noisy_or_shifted(
-    clean: ImageSet, reals: Reals
+    clean: ImageSet, reals: RealSide
 ) -> None:
     copied = clean.at(1)[1].astype(np.int16)
     noise = np.random.default_rng(0).integers(-6, 7, copied.shape)
     shifted = np.concatenate([copied[1:], copied[-1:]])
     tricks = [copied.astype(np.uint8), np.clip(copied + noise, 0, 255).astype(np.uint8)]
     tricks.append(shifted.astype(np.uint8))
-    found = judged(tricks, 0, reals, ALL)
-    assert reasons(found) == ["exact_duplicate", "training_copy", "training_copy"]
-    assert {c.nearest_id for c in found} == {clean.at(1)[0]["id"]}
-    assert found[0].nearest_distance == 0.0
+    candidates = judged(tricks, 0, reals)
+    assert reasons(candidates) == ["exact_duplicate", "training_copy", "training_copy"]
+    assert {c.nearest_id for c in candidates[1:]} == {clean.at(1)[0]["id"]}
+    alone = judged(tricks, 0, reals, replace(OFF, training_copy=0.01))
+    assert set(reasons(alone)) == {"training_copy"} and alone[0].nearest_distance == 0.0
 
 
-def test_an_exact_copy_of_a_held_out_image_is_turned_down_too(
-    clean: ImageSet, reals: Reals
+def test_the_filter_rejects_what_the_copy_check_would_suspect(reals: RealSide) -> None:
+    images = np.stack([drawn(0, seed) for seed in range(30)])
+    images[:10] = reals.train.images[:10] // 2 + 40
+    suspected = reals.alarm(0.01)(look(reals.spaces, images))
+    rejected = reasons(judged(list(images), 0, reals, replace(OFF, training_copy=0.01)))
+    assert [reason == "training_copy" for reason in rejected] == suspected.tolist()
+    assert 0 < suspected.sum() < 30
+
+
+def test_an_exact_copy_of_a_held_out_image_is_rejected_too(
+    clean: ImageSet, reals: RealSide
 ) -> None:
     row, held_out = clean.at(0)
     assert row["split"] == "val"
-    assert reasons(judged([held_out], 0, reals, ALL)) == ["exact_duplicate"]
+    assert reasons(judged([held_out], 0, reals)) == ["exact_duplicate"]
 
 
-def test_repeats_within_the_export_are_turned_down_across_batches(reals: Reals) -> None:
+def test_repeats_within_the_export_are_rejected_across_batches(reals: RealSide) -> None:
     first = drawn(0, 77)
     near = first.copy()
     near[0, 0] ^= 3
-    sieve = Sieve(FakeMinter(tricks=[first, first, near, near]), reals, ALL, 1)
-    labels = np.zeros(3, np.int64)
-    assert reasons(sieve.judged(labels, labels)) == [None, "exact_duplicate", "near_duplicate"]
-    assert reasons(sieve.judged(labels[:1], labels[:1])) == ["near_duplicate"]
+    filters = filters_of(reals)
+    candidates = filtered(batch([first, first, near], 0), filters)
+    assert reasons(candidates) == [None, "exact_duplicate", "near_duplicate"]
+    near[0, 1] ^= 3
+    assert reasons(filtered(batch([near], 0), filters)) == ["near_duplicate"]
 
 
-def test_an_image_of_another_class_lacks_confidence(reals: Reals) -> None:
+def test_an_image_of_another_class_lacks_confidence(reals: RealSide) -> None:
     assert reals.accuracy == 1.0
-    assert reasons(judged([drawn(2, 5), drawn(0, 6)], 0, reals, ALL)) == ["confidence", None]
+    assert reasons(judged([drawn(2, 5), drawn(0, 6)], 0, reals)) == ["confidence", None]
 
 
-def test_the_discriminator_turns_down_about_its_share_of_each_class(reals: Reals) -> None:
-    sieve = Sieve(FakeMinter(), reals, replace(OFF, discriminator=0.25), 1)
+def test_the_discriminator_rejects_about_its_share_of_each_class(reals: RealSide) -> None:
+    filters = filters_of(reals, replace(OFF, discriminator=0.25))
     for label in range(CLASSES):
-        labels = np.full(400, label, np.int64)
-        found = reasons(sieve.judged(labels, np.arange(400)))
-        assert 0.15 < found.count("discriminator") / 400 < 0.35
+        many = mint_batch(FakeMinter(), np.full(400, label, np.int64), range(400))
+        assert 0.15 < reasons(filtered(many, filters)).count("discriminator") / 400 < 0.35
 
 
-def test_each_filter_can_be_switched_off(clean: ImageSet, reals: Reals) -> None:
+def test_each_filter_can_be_switched_off_and_its_score_is_known(
+    clean: ImageSet, reals: RealSide
+) -> None:
     blank = np.zeros((SIDE, SIDE, 1), np.uint8)
-    tricks = [blank, blank, clean.at(1)[1], drawn(2, 5)]
-    assert reasons(judged(tricks, 0, reals, OFF)) == [None] * 4
+    candidates = judged([blank, blank, clean.at(1)[1], drawn(2, 5)], 0, reals, OFF)
+    assert reasons(candidates) == [None] * 4
+    for candidate in candidates:
+        scores = (candidate.confidence, candidate.discriminator_score, candidate.nearest_distance)
+        assert None not in scores
 
 
-def test_filters_that_cannot_be_had_are_said_so(clean: ImageSet) -> None:
-    class Vae(FakeMinter):
-        def logits(self, images: np.ndarray, labels: np.ndarray) -> None:
-            return None
-
-    notes = " ".join(Sieve(Vae(), None, replace(ALL, discriminator=0.1), 1).absent)
+def test_filters_that_cannot_be_had_are_said_so() -> None:
+    notes = " ".join(absent(replace(ALL, discriminator=0.1), None, None))
     assert "No real set" in notes and "confidence" in notes and "discriminator" in notes
-    assert not Sieve(FakeMinter(), None, OFF, 1).absent
+    assert not absent(OFF, None, None)
 
 
 def test_an_unlabelled_colour_set_is_filtered_without_a_classifier(tmp_path: Path) -> None:
     clean = clean_set(tmp_path / "clean", channels=3)
     reals = read_reals(clean, (SIDE, SIDE, 3), 1, REALS, 1, "cpu")
-    assert reals.classifier is None and reals.accuracy is None and len(reals.spacing) == 1
-    minter = FakeMinter(3, tricks=[clean.at(1)[1]])
-    minter.classes, minter.class_names = 1, []
-    found = Sieve(minter, reals, ALL, 1).judged(np.zeros(2, np.int64), np.arange(2))
-    assert reasons(found) == ["exact_duplicate", None] and found[1].confidence is None
+    assert reals.classifier is None and reals.accuracy is None and reals.counts.tolist() == [96]
+    candidates = judged([clean.at(1)[1], drawn(0, 2, 3)], 0, reals)
+    assert reasons(candidates) == ["exact_duplicate", None] and candidates[1].confidence is None
 
 
 def test_a_set_of_other_images_than_the_generators_is_refused(clean: ImageSet) -> None:
@@ -204,44 +244,11 @@ def test_a_set_of_other_images_than_the_generators_is_refused(clean: ImageSet) -
         read_reals(clean, (SIDE, SIDE, 3), CLASSES, REALS, 1, "cpu")
 
 
-def test_nearest_finds_what_a_plain_search_finds() -> None:
-    rng = np.random.default_rng(3)
-    images = rng.integers(0, 256, (60, 12, 12, 3), dtype=np.uint8)
-    space = SmallPixels(6, 0)
-    small = space.of(images).astype(np.float64)
-    distances, places = nearest(space.variants(images[:20]), space.of(images), np.arange(20))
-    plain = np.sqrt(((small[:20, None] - small) ** 2).mean(2))
-    plain[np.arange(20), np.arange(20)] = np.inf
-    assert (places == plain.argmin(1)).all()
-    np.testing.assert_allclose(distances, plain.min(1), rtol=1e-5)
-    np.testing.assert_allclose(
-        between(space.variants(images[:9])),
-        np.sqrt(((small[:9, None] - small[:9]) ** 2).mean(2)),
-        rtol=1e-4,
-        atol=0.1,
-    )
-
-
-def test_trying_shifts_brings_a_shifted_copy_near() -> None:
-    image = np.random.default_rng(1).integers(0, 256, (1, 24, 24, 1), dtype=np.uint8)
-    moved = np.roll(image, (1, -1), (1, 2))
-    for shift, low, high in ((0, 20.0, 90.0), (1, 0.0, 12.0)):
-        space = SmallPixels(8, shift)
-        distance = nearest(space.variants(moved), space.of(image))[0][0]
-        assert low <= distance <= high
-
-
-def test_with_nothing_to_compare_distances_are_infinite_and_rows_grow() -> None:
-    space, grown = SmallPixels(4, 1), Grown()
-    images = np.zeros((2, 8, 8, 1), np.uint8)
-    assert np.isinf(nearest(space.variants(images), grown.rows)[0]).all()
-    for k in range(100):
-        grown.add(np.full(16, k, np.uint8))
-    assert (grown.rows[:, 0] == np.arange(100)).all()
-
-
 def test_impossible_values_are_refused_with_a_sentence() -> None:
     for wrong in ({"per_class": 0}, {"formats": ()}, {"formats": ("set", "set")}):
         with pytest.raises(ValueError, match="needed"):
             replace(CONFIG, **wrong)
-    assert len(FILTERS) == 6
+    for share in (-1.0, 0.0, 0.5):
+        with pytest.raises(ValueError, match="training_copy: found"):
+            check(replace(OFF, training_copy=share))
+    assert FILTERS.keys() == SETTINGS.keys()

@@ -4,75 +4,17 @@ It looks for copies, and can only find what it is able to see: hence the self-te
 ones. It is no statement about privacy.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from remint.metrics.nearest import Neighbours, Space
-
-STATISTICS = ("distance", "ratio")
-
-
-@dataclass(frozen=True)
-class Found:
-    """Neighbours of N images in every space, by its name; the same images in each."""
-
-    by_space: dict[str, Neighbours]
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(next(iter(self.by_space.values())).nearest)
-
-    def statistics(self) -> dict[tuple[str, str], np.ndarray]:
-        """Return float64 [N] for each space and statistic; low is suspicious."""
-        return {
-            (name, which): found.nearest if which == "distance" else found.ratio
-            for name, found in self.by_space.items()
-            for which in STATISTICS
-        }
+from remint.metrics.nearest import Neighbours
+from remint.metrics.spaces import Space
+from remint.metrics.suspects import Lookup
 
 
-def look(spaces: Sequence[Space], images: np.ndarray) -> Found:
-    """Find the training images nearest to uint8 [N, H, W, C] in every space."""
-    return Found({space.name: space.neighbours(images) for space in spaces})
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """An image is suspected where any statistic lies below its threshold."""
-
-    thresholds: dict[tuple[str, str], float]
-
-    def by_rule(self, found: Found) -> dict[tuple[str, str], np.ndarray]:
-        """Return bool [N] for each space and statistic."""
-        values = found.statistics()
-        return {rule: values[rule] < limit for rule, limit in self.thresholds.items()}
-
-    def in_space(self, found: Found, space: str) -> np.ndarray:
-        """Return bool [N]: suspected by a rule of one space."""
-        rules = self.by_rule(found).items()
-        return np.any([flags for (name, _), flags in rules if name == space], axis=0)
-
-    def __call__(self, found: Found) -> np.ndarray:
-        """Return bool [N]: suspected by any rule."""
-        return np.any(list(self.by_rule(found).values()), axis=0)
-
-
-def calibrate(held_out: Found, false_alarms: float) -> Alarm:
-    """Set thresholds so that about `false_alarms` of real held-out images are suspected at most.
-
-    Each of the rules takes an equal part, as a quantile of the held-out images; measure the rate on
-    others than these.
-    """
-    values = held_out.statistics()
-    part = false_alarms / len(values)
-    limits = {rule: float(np.quantile(v, part, method="lower")) for rule, v in values.items()}
-    return Alarm(limits)
-
-
-def suspicion(found: Found, held_out: Found) -> np.ndarray:
+def suspicion(lookup: Lookup, held_out: Lookup) -> np.ndarray:
     """Return float64 [N]: the least share, over the rules, of held-out images that look as copied.
 
     0 is more copy-like than every held-out image by some rule.
@@ -80,13 +22,13 @@ def suspicion(found: Found, held_out: Found) -> np.ndarray:
     reference = held_out.statistics()
     shares = [
         np.searchsorted(np.sort(reference[rule]), values, side="left") / len(held_out)
-        for rule, values in found.statistics().items()
+        for rule, values in lookup.statistics().items()
     ]
     return np.min(shares, axis=0)
 
 
 @dataclass(frozen=True)
-class Comparison:
+class NearnessTest:
     """z: below 0 where synthetic images lie nearer; nearer_share: how often one lies nearer to
     training than a held-out one (0.5: no difference)."""
 
@@ -99,7 +41,7 @@ def compare_distances(
     held_out: np.ndarray,
     synthetic_strata: np.ndarray,
     held_out_strata: np.ndarray,
-) -> Comparison:
+) -> NearnessTest:
     """Compare distances to training of synthetic [N] and held-out [M] images, class by class.
 
     The test of data copying C_T (Meehan, Chaudhuri & Dasgupta, arXiv 2004.05675, section 3) with
@@ -117,7 +59,7 @@ def compare_distances(
     if pairs == 0:
         raise ValueError("Synthetic and held-out images share no class; nothing can be compared.")
     z = float((above - expected) / np.sqrt(variance)) if variance > 0 else 0.0
-    return Comparison(z, 1.0 - float(above / pairs))
+    return NearnessTest(z, 1.0 - float(above / pairs))
 
 
 def _mann_whitney(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -131,16 +73,16 @@ def _mann_whitney(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.array([above, n * m / 2, n * m / 12 * (total + 1 - lost), n * m])
 
 
-def authentic(found: Neighbours, space: Space) -> np.ndarray:
+def authentic(neighbours: Neighbours, space: Space) -> np.ndarray:
     """Return bool [N]: the nearest training image lies nearer to another training image than here.
 
     Authenticity of Alaa et al., "How faithful is your synthetic data?" (arXiv 2102.08921), eq. 7:
     an image nearer to its training neighbour than that one's own fellow may be a noisy copy. About
     half of all honest images fail it, so its share is read beside that of held-out ones.
     """
-    unique, places = np.unique(found.indices[:, 0], return_inverse=True)
-    fellows: np.ndarray = space.among_training(unique)[places]
-    return found.nearest > fellows
+    members, member_of = np.unique(neighbours.indices[:, 0], return_inverse=True)
+    fellows: np.ndarray = space.among_training(members).nearest[member_of]
+    return neighbours.nearest > fellows
 
 
 def excess_p(suspected: int, total: int, held_out_suspected: int, held_out: int) -> float:

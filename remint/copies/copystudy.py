@@ -6,25 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from remint.copies.copycheck import (
-    Alarm,
-    Found,
-    authentic,
-    calibrate,
-    compare_distances,
-    excess_p,
-    look,
-    suspicion,
-)
-from remint.copies.planting import Damage, plant
+from remint.copies.copycheck import authentic, compare_distances, excess_p, suspicion
+from remint.copies.planting import Alteration, plant
 from remint.core.randomness import generator
 from remint.images.labelled import Labelled
-from remint.metrics.nearest import Space
+from remint.metrics.spaces import Space
+from remint.metrics.suspects import Alarm, Lookup, calibrate, look
 
 LEAST_HELD_OUT = 50  # images of val, and of test, below which a threshold is a guess
 HELD_OUT_PAIRS = 5
 CERTAIN = 0.01
 Z_NEARER = -3.0
+LEAST_POWER = 0.8  # share of planted copies below which "found none" says nothing
+SEARCHED = ("exact", "noisy", "shifted")  # kinds of planted copies that the check tries out
 
 
 @dataclass(frozen=True)
@@ -75,14 +69,14 @@ class CopyStudy:
         compared = compare_distances(synthetic.nearest, test.nearest, *labels)
         row: dict[str, Any] = {"space": space.name, "unit": space.unit}
         row |= {"z": compared.z, "nearer_share": compared.nearer_share}
-        for name, found, group in (
+        for name, neighbours, lookup in (
             ("synthetic", synthetic, self.synthetic),
             ("held_out", test, self.test),
         ):
-            row[f"distance_median_{name}"] = float(np.median(found.nearest))
-            row[f"ratio_median_{name}"] = float(np.median(found.ratio))
-            row[f"authentic_{name}"] = float(authentic(found, space).mean())
-            row[f"suspected_{name}"] = float(self.alarm.in_space(group, space.name).mean())
+            row[f"distance_median_{name}"] = float(np.median(neighbours.nearest))
+            row[f"ratio_median_{name}"] = float(np.median(neighbours.ratio))
+            row[f"authentic_{name}"] = float(authentic(neighbours, space).mean())
+            row[f"suspected_{name}"] = float(self.alarm.in_space(lookup, space.name).mean())
         return row
 
     def suspects(self, identical_rms: float) -> dict[str, float]:
@@ -90,28 +84,30 @@ class CopyStudy:
 
         identical: how many lie within `identical_rms` grey levels of a training image.
         """
-        found, real = self.alarm(self.synthetic), self.alarm(self.test)
+        minted, real = self.alarm(self.synthetic), self.alarm(self.test)
         same = self.synthetic.by_space["pixels"].nearest <= identical_rms
         return {
-            "images": len(found),
-            "suspected": int(found.sum()),
-            "suspected_share": float(found.mean()),
+            "images": len(minted),
+            "suspected": int(minted.sum()),
+            "suspected_share": float(minted.mean()),
             "identical": int(same.sum()),
             "held_out_images": len(real),
             "held_out_suspected_share": float(real.mean()),
-            "p": excess_p(int(found.sum()), len(found), int(real.sum()), len(real)),
+            "p": excess_p(int(minted.sum()), len(minted), int(real.sum()), len(real)),
         }
 
-    def selftest(self, count: int, kinds: Mapping[str, Damage], seed: int) -> list[dict[str, Any]]:
+    def selftest(
+        self, count: int, kinds: Mapping[str, Alteration], seed: int
+    ) -> list[dict[str, Any]]:
         """Plant copies of training images; return a row a kind: which share is detected, where."""
         rows = []
-        for name, damage in kinds.items():
-            copies = plant(self.groups.training.images, count, damage, seed)
-            found = look(self.spaces, copies)
-            row: dict[str, Any] = {"kind": name, "description": damage.words()}
-            row |= {"planted": len(copies), "detected_share": float(self.alarm(found).mean())}
+        for name, alteration in kinds.items():
+            copies = plant(self.groups.training.images, count, alteration, seed)
+            lookup = look(self.spaces, copies)
+            row: dict[str, Any] = {"kind": name, "description": alteration.words()}
+            row |= {"planted": len(copies), "detected_share": float(self.alarm(lookup).mean())}
             for space in self.spaces:
-                flags = self.alarm.in_space(found, space.name)
+                flags = self.alarm.in_space(lookup, space.name)
                 row[f"detected_share_{space.name}"] = float(flags.mean())
             rows.append(row)
         return rows
@@ -123,32 +119,32 @@ class CopyStudy:
             ("held_out", self.test, self.groups.test, min(HELD_OUT_PAIRS, count)),
         )
         return [
-            self._pair(name, found, data, int(place))
-            for name, found, data, number in groups
-            for place in self._ranked(found)[:number]
+            self._pair(name, lookup, data, int(row))
+            for name, lookup, data, number in groups
+            for row in self._ranked(lookup)[:number]
         ]
 
-    def _ranked(self, found: Found) -> np.ndarray:
+    def _ranked(self, lookup: Lookup) -> np.ndarray:
         """Most suspicious first; among equals the lowest product of neighbour ratios."""
-        ratios = [space.ratio for space in found.by_space.values()]
-        return np.lexsort((np.prod(ratios, axis=0), suspicion(found, self.validation)))
+        ratios = [neighbours.ratio for neighbours in lookup.by_space.values()]
+        return np.lexsort((np.prod(ratios, axis=0), suspicion(lookup, self.validation)))
 
-    def _pair(self, group: str, found: Found, data: Labelled, place: int) -> Pair:
-        facts: dict[str, Any] = {"group": group, "id": data.ids[place]}
-        facts["label"] = int(data.labels[place])
-        facts["suspected"] = bool(self.alarm(found)[place])
-        pictures = [data.images[place]]
-        for name, space in found.by_space.items():
-            nearest = int(space.indices[place, 0])
+    def _pair(self, group: str, lookup: Lookup, data: Labelled, row: int) -> Pair:
+        facts: dict[str, Any] = {"group": group, "id": data.ids[row]}
+        facts["label"] = int(data.labels[row])
+        facts["suspected"] = bool(self.alarm(lookup)[row])
+        pictures = [data.images[row]]
+        for name, neighbours in lookup.by_space.items():
+            nearest = int(neighbours.indices[row, 0])
             facts[f"train_id_{name}"] = self.groups.training.ids[nearest]
-            facts[f"distance_{name}"] = float(space.nearest[place])
-            facts[f"ratio_{name}"] = float(space.ratio[place])
+            facts[f"distance_{name}"] = float(neighbours.nearest[row])
+            facts[f"ratio_{name}"] = float(neighbours.ratio[row])
             pictures.append(self.groups.training.images[nearest])
         return Pair(facts, pictures)
 
 
 def some(data: Labelled, count: int, seed: int, name: str) -> Labelled:
-    """Return up to `count` images, drawn without return (all for 0), in their order."""
+    """Return up to `count` images, drawn without replacement (all for 0), in their order."""
     if count == 0 or len(data) <= count:
         return data
     drawn = generator(seed, "copies", name).permutation(len(data))[:count]
@@ -160,7 +156,11 @@ def verdict(
     selftest: Sequence[Mapping[str, Any]],
     spaces: Sequence[Mapping[str, Any]],
 ) -> str:
-    """Say the outcome in words: suspects against false alarms, nearness, what it can see."""
+    """Say the outcome in words: suspects against false alarms, nearness, what it can see.
+
+    Where the check found too few of the planted copies, finding none among minted images says
+    nothing, and the verdict says so.
+    """
     share, usual = suspects["suspected_share"], suspects["held_out_suspected_share"]
     counts = (
         f"{suspects['suspected']:,} of {suspects['images']:,} synthetic images ({share:.1%}) lie "
@@ -170,9 +170,26 @@ def verdict(
         first = f"Copies: {suspects['identical']:,} images all but equal a training image; {counts}"
     elif suspects["p"] < CERTAIN:
         first = f"Possible copies: {counts}; look at the pairs"
+    elif unseen := unseen_kinds(selftest):
+        first = (
+            f"Can't tell whether any is a copy: of planted copies the check finds too few of the "
+            f"{' and of the '.join(unseen)} ones (less than {LEAST_POWER:.0%}); {counts}"
+        )
     else:
         first = f"No more near-copies than among real images: {counts}"
-    return " ".join([first + ".", *_nearer(spaces), _eyes(selftest)])
+    return " ".join([first + ".", *_nearer(spaces), _power(selftest)])
+
+
+def unseen_kinds(selftest: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the planted copies, in words, of which the check finds too few to rely on it.
+
+    Those that it does not try out (turned ones) do not count.
+    """
+    return [
+        str(row["description"])
+        for row in selftest
+        if row["kind"] in SEARCHED and row["detected_share"] < LEAST_POWER
+    ]
 
 
 def _nearer(spaces: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -185,6 +202,6 @@ def _nearer(spaces: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _eyes(selftest: Sequence[Mapping[str, Any]]) -> str:
+def _power(selftest: Sequence[Mapping[str, Any]]) -> str:
     seen = [f"{row['detected_share']:.0%} of {row['description']} ones" for row in selftest]
     return f"Of planted copies the check found {', '.join(seen)}."

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 
 from remint.core.randomness import generator
-from remint.metrics.nearest import moved
+from remint.metrics.spaces import moved
 
 
 @dataclass(frozen=True)
-class Damage:
+class Alteration:
     """noise: standard deviation in levels of 0..255; shift: in px, along an axis or a diagonal;
     turn: largest rotation in degrees, either way."""
 
@@ -28,37 +28,38 @@ class Damage:
         return " and ".join(filter(None, parts)) or "exact"
 
 
-def kinds(noise: float, shift_share: float, turn: float, side: int) -> dict[str, Damage]:
+def kinds(noise: float, shift_share: float, turn: float, side: int) -> dict[str, Alteration]:
     """Return what is planted, by name; shift_share of the side, at least 1 px.
 
-    Turned copies are none that the check tries out: they show where its eyes end.
+    Turned copies are none that the check tries out: they show what it misses.
     """
     shift = max(1, round(shift_share * side))
     return {
-        "exact": Damage(),
-        "noisy": Damage(noise=noise),
-        "shifted": Damage(shift=shift),
-        "noisy_shifted": Damage(noise=noise, shift=shift),
-        "turned": Damage(turn=turn),
+        "exact": Alteration(),
+        "noisy": Alteration(noise=noise),
+        "shifted": Alteration(shift=shift),
+        "noisy_shifted": Alteration(noise=noise, shift=shift),
+        "turned": Alteration(turn=turn),
     }
 
 
-def plant(training: np.ndarray, count: int, damage: Damage, seed: int) -> np.ndarray:
-    """Return uint8 [K, H, W, C]: copies of up to `count` training images, drawn without return.
+def plant(training: np.ndarray, count: int, alteration: Alteration, seed: int) -> np.ndarray:
+    """Return uint8 [K, H, W, C]: copies of up to `count` training images.
 
-    The same images are drawn for every damage; noise is rounded and clipped as in an image file.
+    Drawn without replacement, the same ones for every alteration; noise is rounded and clipped as
+    in an image file.
     """
     drawn = generator(seed, "planting", "images").permutation(len(training))[:count]
-    return np.stack([_damaged(training[place], damage, seed, int(place)) for place in drawn])
+    return np.stack([_altered(training[row], alteration, seed, int(row)) for row in drawn])
 
 
-def _damaged(image: np.ndarray, damage: Damage, seed: int, place: int) -> np.ndarray:
-    stream = generator(seed, "planting", str(place))
+def _altered(image: np.ndarray, alteration: Alteration, seed: int, row: int) -> np.ndarray:
+    stream = generator(seed, "planting", str(row))
     directions = [(d, r) for d in (-1, 0, 1) for r in (-1, 0, 1) if (d, r) != (0, 0)]
     down, right = directions[stream.integers(len(directions))]
-    copy = moved(image[None], damage.shift * down, damage.shift * right)[0]
-    copy = _turned(copy, damage.turn * stream.choice([-1.0, 1.0]))
-    noise = damage.noise * stream.standard_normal(image.shape)
+    copy = moved(image[None], alteration.shift * down, alteration.shift * right)[0]
+    copy = _turned(copy, alteration.turn * stream.choice([-1.0, 1.0]))
+    noise = alteration.noise * stream.standard_normal(image.shape)
     return np.clip(np.rint(copy + noise), 0, 255).astype(np.uint8)
 
 

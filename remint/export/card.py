@@ -22,20 +22,12 @@ CONTENTS = {
     "webdataset": f"`webdataset/{SPLIT}-*.tar`: WebDataset shards of png, cls and json",
 }
 SIZES = (("n<1K", 10**3), ("1K<n<10K", 10**4), ("10K<n<100K", 10**5), ("100K<n<1M", 10**6))
-WORDS = {
-    "validity": "blank images",
-    "exact_duplicate": "exact duplicates of real or minted images",
-    "near_duplicate": "near-duplicates of minted images of the class",
-    "training_copy": "images too near to a training image",
-    "confidence": "images that a classifier finds unlike their class",
-    "discriminator": "images that the discriminator likes least",
-}
 LIMITS = """\
 - These images were made by a model. They show no real object, person or event, and their labels
   are what the model was asked for, not what somebody saw.
 - They can be no more varied than what the generator was trained on, and repeat its biases.
-- The filters look for copies of training images in small pixels, small shifts included. That is a
-  copy check, not a proof of privacy.
+- The filters look for copies of training images in small pixels and by alignment, noise and small
+  shifts included. That is a copy check, not a proof of privacy.
 - Figures taken on these images say how well something does on these images. Test on real ones.
 - Every PNG says in its XMP metadata that it was made by a trained model (IPTC DigitalSourceType
   `trainedAlgorithmicMedia`). Programs that re-save an image drop that mark.
@@ -43,16 +35,16 @@ LIMITS = """\
 
 
 @dataclass(frozen=True)
-class Origin:
+class ExportFacts:
     """Where an export comes from.
 
     model, data: hashes of the generator's weights and of the real set (None: none was given).
-    facts: of the generator's card. height, channels: of the images. signed: with C2PA.
+    card: of the generator. size, channels: of the images. signed: with C2PA.
     """
 
     model: str
     data: str | None
-    facts: Mapping[str, Any]
+    card: Mapping[str, Any]
     size: int
     channels: int
     class_names: Sequence[str]
@@ -61,20 +53,22 @@ class Origin:
     signed: bool
 
 
-def card(origin: Origin, counts: Counts, metrics: Mapping[str, float], notes: Sequence[str]) -> str:
+def card(
+    facts: ExportFacts, counts: Counts, metrics: Mapping[str, float], notes: Sequence[str]
+) -> str:
     """Return the text of README.md."""
     return "\n".join(
         [
-            *_front_matter(origin, int(metrics["images"])),
+            *_front_matter(facts, int(metrics["images"])),
             "# Minted images",
             "",
-            *_summary(origin, metrics),
+            *_summary(facts, metrics),
             "",
             "## Contents",
             "",
-            *(f"- {CONTENTS[name]}" for name in origin.formats),
+            *(f"- {CONTENTS[name]}" for name in facts.formats),
             "- `manifest.parquet`: hashes, seed, label and scores of every image",
-            "- `rejected.csv`: what the filters turned down, and why",
+            "- `rejected.csv`: what the filters rejected, and why",
             "- `croissant.json`: the same description for machines (Croissant 1.0)",
             "",
             "## Figures",
@@ -89,11 +83,11 @@ def card(origin: Origin, counts: Counts, metrics: Mapping[str, float], notes: Se
     )
 
 
-def _front_matter(origin: Origin, images: int) -> Iterator[str]:
+def _front_matter(facts: ExportFacts, images: int) -> Iterator[str]:
     """Yield YAML, values as JSON, which YAML takes."""
-    task = "image-classification" if origin.class_names else "unconditional-image-generation"
+    task = "image-classification" if facts.class_names else "unconditional-image-generation"
     size = next((name for name, below in SIZES if images < below), "n>1M")
-    files = [{"split": SPLIT, "path": FILES[origin.formats[0]]}]
+    files = [{"split": SPLIT, "path": FILES[facts.formats[0]]}]
     yield "---"
     for key, value in {
         "pretty_name": "Minted images",
@@ -109,24 +103,24 @@ def _front_matter(origin: Origin, images: int) -> Iterator[str]:
     yield ""
 
 
-def _summary(origin: Origin, metrics: Mapping[str, float]) -> Iterator[str]:
-    colour = "grey" if origin.channels == 1 else "colour"
-    classes = f" of {len(origin.class_names)} classes" if origin.class_names else ""
+def _summary(facts: ExportFacts, metrics: Mapping[str, float]) -> Iterator[str]:
+    colour = "grey" if facts.channels == 1 else "colour"
+    classes = f" of {len(facts.class_names)} classes" if facts.class_names else ""
     yield (
-        f"{metrics['images']:,.0f} synthetic {colour} images{classes}, {origin.size} x "
-        f"{origin.size} px, made by a generator that Remint trained. Each can be made again alone "
+        f"{metrics['images']:,.0f} synthetic {colour} images{classes}, {facts.size} x "
+        f"{facts.size} px, made by a generator that Remint trained. Each can be made again alone "
         "from its seed and class."
     )
     yield ""
-    yield f"- Generator: {_facts(origin.facts)}weights `{origin.model}`"
-    trained = origin.facts.get("data", {}).get("clean")
+    yield f"- Generator: {_training(facts.card)}weights `{facts.model}`"
+    trained = facts.card.get("data", {}).get("clean")
     yield f"- Trained on: the training split of the set `{trained or 'unknown'}`"
-    yield f"- Filtered against: {f'the set `{origin.data}`' if origin.data else 'no real set'}"
-    yield f"- Seed of the export: {origin.seed}"
-    yield f"- Signed with C2PA: {'yes' if origin.signed else 'no'}"
+    yield f"- Filtered against: {f'the set `{facts.data}`' if facts.data else 'no real set'}"
+    yield f"- Seed of the export: {facts.seed}"
+    yield f"- Signed with C2PA: {'yes' if facts.signed else 'no'}"
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
+def _training(facts: Mapping[str, Any]) -> str:
     name = facts.get("network", {}).get("name")
     seen = facts.get("images_seen")
     told = f"`{name}`, " if name else ""
@@ -136,21 +130,21 @@ def _facts(facts: Mapping[str, Any]) -> str:
 def _figures(counts: Counts, metrics: Mapping[str, float]) -> Iterator[str]:
     yield (
         f"{metrics['minted']:,.0f} images were minted, {metrics['kept_share']:.1%} of them kept. "
-        "Turned down:"
+        "Rejected:"
     )
     yield ""
-    yield from (f"- {WORDS[name]}: {metrics[f'rejected_{name}']:,.0f}" for name in FILTERS)
+    yield from (f"- {words}: {metrics[f'rejected_{name}']:,.0f}" for name, words in FILTERS.items())
     yield ""
     if "filter_classifier_accuracy" in metrics:
         yield (
-            "The classifier that judged classes is right on "
+            "The classifier that filtered by class is right on "
             f"{metrics['filter_classifier_accuracy']:.1%} of the real held-out images."
         )
-    if "nearest_ratio_median" in metrics:
+    if "nearest_distance_median" in metrics:
         yield (
-            "Distance to the nearest training image, where 1 is the usual distance between "
-            f"neighbouring training images: median {metrics['nearest_ratio_median']:.2f}, least "
-            f"{metrics['nearest_ratio_least']:.2f}."
+            "Distance to the nearest training image in grey levels at 16 x 16 px: median "
+            f"{metrics['nearest_distance_median']:.1f}, least "
+            f"{metrics['nearest_distance_least']:.1f}."
         )
     yield from _table(counts)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from remint.export.card import Origin
+from remint.export.card import ExportFacts
 
 # terms of Croissant's own vocabulary that a description may use (specification, "Appendix 1")
 TERMS = """citeAs column equivalentProperty extract field fileObject fileProperty fileSet format
@@ -41,7 +41,7 @@ SCORES = {
     "confidence": ("sc:Float", "probability of its class by a classifier trained on real images"),
     "discriminator_score": ("sc:Float", "logit of the discriminator"),
     "nearest_distance": ("sc:Float", "to the nearest training image, levels of small pixels"),
-    "nearest_ratio": ("sc:Float", "the same over the usual distance of training neighbours"),
+    "nearest_ratio": ("sc:Float", "the same over the distance to the second nearest"),
     "nearest_id": ("sc:Text", "id of the nearest training image"),
 }
 IDENTITY = {"id": ("sc:Text", "hash of the pixels"), "label": ("sc:Integer", "number of the class")}
@@ -56,12 +56,12 @@ MANIFEST = {
 Columns = Mapping[str, tuple[str, str]]
 
 
-def croissant(origin: Origin, folder: Path, images: int) -> dict[str, Any]:
+def croissant(facts: ExportFacts, folder: Path, images: int) -> dict[str, Any]:
     """Return the JSON-LD of the export whose files lie, complete, in `folder`.
 
     Columns without a single value (labels of a set that has none) are left out.
     """
-    formats = [name for name in origin.formats if name in FILE_SETS]
+    formats = [name for name in facts.formats if name in FILE_SETS]
     filled = _filled(folder / MANIFEST_FILE)
     records = [_record_set("manifest", _from("fileObject", MANIFEST_FILE), MANIFEST, filled)]
     if "set" in formats:
@@ -75,9 +75,9 @@ def croissant(origin: Origin, folder: Path, images: int) -> dict[str, Any]:
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": "minted-images",
         "description": f"{images} synthetic images made by a trained generator; no real scenes.",
-        "keywords": ["synthetic", "machine-generated", *origin.class_names],
+        "keywords": ["synthetic", "machine-generated", *facts.class_names],
         "version": "1.0.0",
-        "rai:dataCollection": f"Minted by a generator with weights {origin.model}.",
+        "rai:dataCollection": f"Minted by a generator with weights {facts.model}.",
         "rai:dataCollectionType": ["Software Collection"],
         "distribution": [_manifest_file(folder), *map(_file_set, formats)],
         "recordSet": records,

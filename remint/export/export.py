@@ -1,39 +1,45 @@
 """An export from end to end: mint, filter, write every format at once, describe."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
-from remint.export.card import Origin, card
+from remint.export.card import ExportFacts, card
 from remint.export.counts import Counts
 from remint.export.croissant import croissant
 from remint.export.destination import check_fresh, check_place
-from remint.export.filtering import Sieve
-from remint.export.filters import Candidate, Mint
+from remint.export.filtering import absent, build_filters
+from remint.export.filters import Candidate
 from remint.export.marking import Encoder, marking_encoder
-from remint.export.minting import ExportConfig, minted, wanted
-from remint.export.reals import Reals, read_reals
-from remint.export.writers import SCORES, Folders, Item, Manifest, Rejected, Tars, Writer, record
+from remint.export.minting import ExportConfig, Model, discriminator_limits, minted, wanted
+from remint.export.reals import RealSide, read_reals
+from remint.export.writers import (
+    SCORES,
+    ExportedImage,
+    Folders,
+    Manifest,
+    Rejected,
+    Tars,
+    Writer,
+    record,
+)
 from remint.images import imageset
 from remint.images.imageset import ImageSet
 
-Show = Callable[[Iterable[Item], int], Iterable[Item]]  # items and their number -> the same items
-
-
-class Model(Mint, Protocol):
-    """A generator with its card."""
-
-    card: dict[str, Any]
+# kept images and their number -> the same images
+Show = Callable[[Iterable[ExportedImage], int], Iterable[ExportedImage]]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """metrics: flat figures; notes: sentences on what is absent or short; counts: by class."""
+    """metrics: flat figures; notes: sentences on what is absent, missing or short; counts: by
+    class."""
 
     metrics: dict[str, float]
     notes: list[str]
@@ -41,70 +47,72 @@ class Summary:
 
 
 def export(
-    minter: Model,
+    model: Model,
     clean: ImageSet | None,
     config: ExportConfig,
     out: Path,
     inputs: Sequence[Path],
-    show: Show = lambda items, total: items,
+    show: Show = lambda images, total: images,
 ) -> Summary:
     """Mint images into the new folder `out`, which appears when everything in it is complete.
 
     clean: the real set that the generator was trained on; None leaves out the filters that need
     it. inputs: folders that `out` must keep away from. show: passes the kept images on, to show
-    progress. Raises ValueError where `out` is not free, the real set is another one than the
-    generator's, or a class gets no image at all.
+    progress. A class of which no image passes is named in the notes. Raises ValueError where `out`
+    is not free, or the real set is another one than the generator's.
     """
     check_place(out, inputs)
     encode = marking_encoder(config.c2pa)
-    reals = _reals(minter, clean, config)
-    sieve = Sieve(minter, reals, config.filters, config.seed)
-    want = wanted(config, minter.classes, None if reals is None else reals.counts)
-    counts = Counts(minter.class_names or ["(unlabelled)"], want)
-    origin = _origin(minter, reals, config)
+    reals = _reals(model, clean, config)
+    want = wanted(config, model.class_names, None if reals is None else reals.counts)
+    limits = discriminator_limits(model, config.filters.discriminator, config.seed)
+    filters = build_filters(config.filters, reals, model.logits, limits)
+    counts = Counts(model.class_names or ["(unlabelled)"], want)
+    facts = _facts(model, reals, config)
     with replaced_folder(out) as folder:
         with ExitStack() as stack:
-            rejected = stack.enter_context(Rejected(folder / "rejected.csv", minter.class_names))
-            writers = [stack.enter_context(w) for w in _writers(folder, origin, config)]
-            kept = _kept(minted(sieve, config, want), counts, rejected)
-            items = _written(kept, writers, minter.class_names, encode)
-            _drain(show(items, int(want.sum())), folder, config, origin)
-        summary = _summary(counts, sieve, reals)
-        _describe(folder, origin, summary)
+            rejected = stack.enter_context(Rejected(folder / "rejected.csv", model.class_names))
+            writers = [stack.enter_context(w) for w in _writers(folder, facts, config)]
+            kept = _kept(minted(model, filters, config, want), counts, rejected)
+            images = _written(kept, writers, model.class_names, encode)
+            _drain(show(images, int(want.sum())), folder, config, facts)
+        notes = [*absent(config.filters, reals, limits), *_shortfalls(counts)]
+        summary = Summary(counts.metrics(reals.accuracy if reals else None), notes, counts)
+        _describe(folder, facts, summary)
         check_fresh(out)
     return summary
 
 
-def _reals(minter: Model, clean: ImageSet | None, config: ExportConfig) -> Reals | None:
+def _reals(model: Model, clean: ImageSet | None, config: ExportConfig) -> RealSide | None:
     if clean is None or config.reals is None:
         return None
-    trained = minter.card.get("data", {}).get("clean")
+    trained = model.card.get("data", {}).get("clean")
     if trained is not None and trained != clean.fingerprint:
         raise ValueError(
             f"{clean.path} has the fingerprint {clean.fingerprint}, the generator was trained on "
             f"{trained}; give that set, or train the generator on this one"
         )
-    shape = (minter.size, minter.size, minter.channels)
+    shape = (model.size, model.size, model.channels)
     device = str(pick_device(config.device))
-    return read_reals(clean, shape, minter.classes, config.reals, config.seed, device)
+    return read_reals(clean, shape, model.classes, config.reals, config.seed, device)
 
 
-def _origin(minter: Model, reals: Reals | None, config: ExportConfig) -> Origin:
-    return Origin(
-        model=minter.fingerprint,
+def _facts(model: Model, reals: RealSide | None, config: ExportConfig) -> ExportFacts:
+    return ExportFacts(
+        model=model.fingerprint,
         data=None if reals is None else reals.fingerprint,
-        facts=minter.card,
-        size=minter.size,
-        channels=minter.channels,
-        class_names=minter.class_names,
+        card=model.card,
+        size=model.size,
+        channels=model.channels,
+        class_names=model.class_names,
         seed=config.seed,
         formats=config.formats,
         signed=bool(config.c2pa.certificate),
     )
 
 
-def _writers(folder: Path, origin: Origin, config: ExportConfig) -> Iterator[Writer]:
-    hashes = {"model": origin.model, "data": origin.data}
+def _writers(folder: Path, facts: ExportFacts, config: ExportConfig) -> Iterator[Writer]:
+    hashes = {"model": facts.model, "data": facts.data}
     files = "imagefolder" if "imagefolder" in config.formats else None
     yield Manifest(folder / "manifest.parquet", hashes, files)
     if files:
@@ -113,8 +121,10 @@ def _writers(folder: Path, origin: Origin, config: ExportConfig) -> Iterator[Wri
         yield Tars(folder / "webdataset", config.shard_megabytes * 2**20)
 
 
-def _kept(found: Iterable[Candidate], counts: Counts, rejected: Rejected) -> Iterator[Candidate]:
-    for candidate in found:
+def _kept(
+    candidates: Iterable[Candidate], counts: Counts, rejected: Rejected
+) -> Iterator[Candidate]:
+    for candidate in candidates:
         counts.count(candidate)
         if candidate.rejection is None:
             yield candidate
@@ -127,64 +137,53 @@ def _written(
     writers: Sequence[Writer],
     class_names: Sequence[str],
     encode: Encoder,
-) -> Iterator[Item]:
-    for found in kept:
-        name = class_names[found.label] if class_names else None
-        item = Item(found, encode(found.image), name)
+) -> Iterator[ExportedImage]:
+    for candidate in kept:
+        name = class_names[candidate.label] if class_names else None
+        image = ExportedImage(candidate, encode(candidate.image), name)
         for writer in writers:
-            writer.add(item)
-        yield item
+            writer.add(image)
+        yield image
 
 
-def _drain(items: Iterable[Item], folder: Path, config: ExportConfig, origin: Origin) -> None:
-    """Take every item through, into the image set where one is wanted."""
+def _drain(
+    images: Iterable[ExportedImage], folder: Path, config: ExportConfig, facts: ExportFacts
+) -> None:
+    """Take every image through, into the image set where one is wanted."""
     if "set" not in config.formats:
-        for _ in items:
-            pass
+        deque(images, maxlen=0)
         return
     imageset.write(
         folder / "set",
-        map(record, items),
-        metadata=_set_metadata(config, origin),
+        map(record, images),
+        metadata=_set_metadata(config, facts),
         extra_fields=SCORES,
         shard_bytes=config.shard_megabytes * 2**20,
     )
 
 
-def _set_metadata(config: ExportConfig, origin: Origin) -> Mapping[str, Any]:
+def _set_metadata(config: ExportConfig, facts: ExportFacts) -> Mapping[str, Any]:
     created = asdict(config)
     created.pop("c2pa")  # names of one's own files are nobody's business
     return {
-        "class_names": list(origin.class_names),
-        "channels": origin.channels,
+        "class_names": list(facts.class_names),
+        "channels": facts.channels,
         "created": created,
-        "synthetic": {"model": origin.model, "data": origin.data},
+        "synthetic": {"model": facts.model, "data": facts.data},
     }
 
 
-def _summary(counts: Counts, sieve: Sieve, reals: Reals | None) -> Summary:
-    empty = [
-        name
-        for label, name in enumerate(counts.class_names)
-        if counts.wanted[label] and not counts.kept[label]
-    ]
-    if empty:
-        rejected = ", ".join(f"{name} {n}" for name, n in counts.by_filter().items() if n)
-        raise ValueError(
-            f"no image of {', '.join(empty)} passed the filters (rejected in all: {rejected}); "
-            "train longer, or lower the limits"
-        )
-    notes = list(sieve.absent)
+def _shortfalls(counts: Counts) -> Iterator[str]:
+    """Yield a sentence for every class without an image, and one for all that have too few."""
+    yield from (failure["text"] for failure in counts.failures())
     if short := counts.short():
         lacking = ", ".join(f"{name} {count:,}" for name, count in short.items())
-        notes.append(f"Attempts were used up before these classes had all they wanted: {lacking}.")
-    metrics = counts.metrics(None if reals is None else reals.accuracy)
-    return Summary(metrics, notes, counts)
+        yield f"Attempts were used up before these classes had all they wanted: {lacking}."
 
 
-def _describe(folder: Path, origin: Origin, summary: Summary) -> None:
-    text = card(origin, summary.counts, summary.metrics, summary.notes)
+def _describe(folder: Path, facts: ExportFacts, summary: Summary) -> None:
+    text = card(facts, summary.counts, summary.metrics, summary.notes)
     (folder / "README.md").write_text(text, encoding="utf-8")
-    described = croissant(origin, folder, int(summary.metrics["images"]))
+    described = croissant(facts, folder, int(summary.metrics["images"]))
     words = json.dumps(described, indent=2, ensure_ascii=False)
     (folder / "croissant.json").write_text(words + "\n", encoding="utf-8")

@@ -1,168 +1,218 @@
-"""Which minted images are kept: filters in a fixed order, each with a limit or switched off."""
+"""Minted images in, the same images out with what is known of each and why it was rejected.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+Filters judge and mint nothing. Each sees what those before it let through, so the dear ones look at
+few; the order is that of remint.export.filters.FILTERS.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
-from remint.core.randomness import philox_key
-from remint.export.filters import FILTERS, Candidate, FilterConfig, Mint, Rejection
-from remint.export.nearness import Grown, between, nearest
-from remint.export.reals import Reals
+from remint.classifier.train import Classifier
+from remint.export.filters import FILTERS, Batch, Candidate, FilterConfig, Finding, Rejection
+from remint.export.reals import RealSide
 from remint.images.imageset import pixel_id
+from remint.metrics.suspects import look
 
-PILOT = 128  # images a class, minted to learn what the discriminator usually says
-SEED_BITS = 53  # the whole numbers that every JSON reader keeps whole
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What is asked of all images of a batch at once, a value each; None: nobody to ask.
-
-    kept: distance to the images of the class kept in earlier batches. distance, nearest_id: of the
-    nearest training image. All distances in levels of small pixels.
-    """
-
-    kept: Sequence[float]
-    distance: Sequence[float | None]
-    nearest_id: Sequence[str | None]
-    confidence: Sequence[float | None]
-    discriminator: Sequence[float | None]
+Critic = Callable[[np.ndarray, np.ndarray], np.ndarray | None]  # images, labels -> logits [N]
 
 
-class Sieve:
-    """Judges minted images in order and remembers those that it kept."""
+class Filter(Protocol):
+    """One reason to reject an image. name: of FILTERS."""
 
-    def __init__(self, minter: Mint, reals: Reals | None, filters: FilterConfig, seed: int) -> None:
-        """reals: None to do without the filters that ask real images."""
-        self._minter, self._reals, self._filters = minter, reals, filters
-        self._discriminator_limits = discriminator_limits(minter, filters.discriminator, seed)
-        self._ids: set[str] = set()
-        self._kept = [Grown() for _ in range(minter.classes)]
+    name: str
 
-    @property
-    def absent(self) -> list[str]:
-        """A sentence for every filter that was asked for and cannot be had."""
-        reals, filters, notes = self._reals, self._filters, []
-        if reals is None and (filters.near_duplicate, filters.training_copy) != (None, None):
-            notes.append("No real set was given: copies and near-duplicates were not looked for.")
-        if filters.confidence is not None and (reals is None or reals.classifier is None):
-            why = "no real set was given" if reals is None else "the set has one class only"
-            notes.append(f"Class confidence was not asked for: {why}.")
-        if filters.discriminator and self._discriminator_limits is None:
-            notes.append("The discriminator's filter was left out: this model has none.")
-        return notes
+    def __call__(self, batch: Batch) -> Finding:
+        """Say what is known of the images of a batch."""
+        ...
 
-    def judged(self, labels: np.ndarray, seeds: np.ndarray) -> list[Candidate]:
-        """Mint for int64 [N] and [N]; return the images in order, kept or with the reason."""
-        images = self._minter.mint(labels, seeds)
-        variants = None if self._reals is None else self._reals.space.variants(images)
-        scores = self._scores(images, labels, variants)
-        pairs = None if variants is None else between(variants)
-        done: list[Candidate] = []
-        for k in range(len(images)):
-            label = int(labels[k])
-            before = [j for j, c in enumerate(done) if c.label == label and c.rejection is None]
-            near = scores.kept[k]
-            if pairs is not None and before:
-                near = min(near, float(pairs[k, before].min()))
-            found = self._candidate(images[k], label, int(seeds[k]), near, scores, k)
-            if found.rejection is None:
-                self._keep(found, None if variants is None else variants[0, k])
-            done.append(found)
-        return done
 
-    def _keep(self, found: Candidate, small: np.ndarray | None) -> None:
-        self._ids.add(found.id)
-        if small is not None:
-            self._kept[found.label].add(small)
-
-    def _scores(
-        self, images: np.ndarray, labels: np.ndarray, variants: np.ndarray | None
-    ) -> Scores:
-        nobody: Sequence[None] = [None] * len(images)
-        judged = self._minter.logits(images, labels)
-        discriminator = nobody if judged is None else judged.tolist()
-        if self._reals is None or variants is None:
-            return Scores([np.inf] * len(images), nobody, nobody, nobody, discriminator)
-        distances, ids = self._reals.nearest(variants)
-        confidence: Sequence[float | None] = nobody
-        if self._reals.classifier is not None:
-            probabilities = self._reals.classifier.probabilities(images)
-            confidence = probabilities[np.arange(len(labels)), labels].tolist()
-        kept = self._to_kept(variants, labels).tolist()
-        return Scores(kept, distances.tolist(), ids, confidence, discriminator)
-
-    def _to_kept(self, variants: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the distances float32 [N] to the images of the same class kept so far."""
-        distances = np.full(len(labels), np.inf, np.float32)
-        for label in np.unique(labels):
-            members = labels == label
-            distances[members], _ = nearest(variants[:, members], self._kept[int(label)].rows)
-        return distances
-
-    def _candidate(
-        self, image: np.ndarray, label: int, seed: int, near: float, scores: Scores, k: int
-    ) -> Candidate:
-        spacing = None if self._reals is None else float(self._reals.spacing[label])
-        known: dict[str, Any] = {
-            "id": pixel_id(image),
-            "deviation": float(image.std()),
-            "nearest_distance": scores.distance[k],
-            "nearest_ratio": _ratio(scores.distance[k], spacing),
-            "nearest_id": scores.nearest_id[k],
-            "confidence": scores.confidence[k],
-            "discriminator_score": scores.discriminator[k],
-        }
-        why = self._rejection(known, label, _ratio(near, spacing))
-        return Candidate(image=image, label=label, seed=seed, rejection=why, **known)
-
-    def _rejection(
-        self, known: dict[str, Any], label: int, near_ratio: float | None
-    ) -> Rejection | None:
-        """Return the first filter that turns the image down, None when none does."""
-        filters, limits = self._filters, self._discriminator_limits
-        real = self._reals is not None and known["id"] in self._reals.ids
-        fresh = float(not (real or known["id"] in self._ids))
-        tries: tuple[tuple[float | None, float | None], ...] = (
-            (known["deviation"], filters.least_deviation),
-            (fresh, 1.0 if filters.exact_duplicates else None),
-            (near_ratio, filters.near_duplicate),
-            (known["nearest_ratio"], filters.training_copy),
-            (known["confidence"], filters.confidence),
-            (known["discriminator_score"], None if limits is None else float(limits[label])),
+def filtered(batch: Batch, filters: Sequence[Filter]) -> list[Candidate]:
+    """Return every image of the batch, in order, kept or with the first reason against it."""
+    known: list[dict[str, Any]] = [{"id": pixel_id(image)} for image in batch.images]
+    left = np.arange(len(batch))
+    for filter_ in filters:
+        if not len(left):
+            break
+        finding = filter_(batch.take(left))
+        for column, values in finding.scores.items():
+            for row, value in zip(left, values, strict=True):
+                known[row][column] = value
+        low = finding.values < finding.limits
+        for row, value, limit in zip(
+            left[low], finding.values[low], finding.limits[low], strict=True
+        ):
+            known[row]["rejection"] = Rejection(filter_.name, float(value), float(limit))
+        left = left[~low]
+    return [
+        Candidate(image=image, label=int(label), seed=int(seed), **facts)
+        for image, label, seed, facts in zip(
+            batch.images, batch.labels, batch.seeds, known, strict=True
         )
-        for name, (value, limit) in zip(FILTERS, tries, strict=True):
-            if value is not None and limit is not None and value < limit:
-                return Rejection(name, value, limit)
-        return None
+    ]
 
 
-def _ratio(distance: float | None, spacing: float | None) -> float | None:
-    usable = distance is not None and spacing and np.isfinite([distance, spacing]).all()
-    return distance / spacing if usable else None  # type: ignore[operator]
+def build_filters(
+    config: FilterConfig, reals: RealSide | None, critic: Critic, limits: np.ndarray | None
+) -> list[Filter]:
+    """Return the filters that can be had, in order.
 
-
-def discriminator_limits(minter: Mint, share: float | None, seed: int) -> np.ndarray | None:
-    """Return float32 [K], for each class the score that `share` of its images fall below.
-
-    A discriminator's scores have no zero and differ by class, so a pilot of 128 images a class says
-    what is low. None where the filter is off or the model has no discriminator.
+    Those that are switched off stay, without a limit, where they know a score of the image. reals:
+    None to do without those that ask real images; limits: float32 [K], the discriminator's.
     """
-    if not share:
-        return None
-    limits = []
-    for label in range(minter.classes):
-        labels = np.full(PILOT, label, np.int64)
-        seeds = np.array([seed_of(seed, "pilot", label, k) for k in range(PILOT)], np.int64)
-        scores = minter.logits(minter.mint(labels, seeds), labels)
+    filters: list[Filter] = [Validity(config.least_deviation), Discriminator(critic, limits)]
+    if config.exact_duplicates:
+        filters.append(ExactDuplicates(frozenset() if reals is None else reals.ids))
+    if reals is not None:
+        filters.append(TrainingCopies(reals, config.training_copy))
+        if reals.classifier is not None:
+            filters.append(Confidence(reals.classifier, config.confidence))
+        if config.near_duplicate is not None:
+            filters.append(NearDuplicates(reals, config.near_duplicate))
+    order = list(FILTERS)
+    return sorted(filters, key=lambda filter_: order.index(filter_.name))
+
+
+def absent(config: FilterConfig, reals: RealSide | None, limits: np.ndarray | None) -> list[str]:
+    """Return a sentence for every filter that was asked for and cannot be had."""
+    notes = []
+    if reals is None and (config.near_duplicate, config.training_copy) != (None, None):
+        notes.append("No real set was given: copies and near-duplicates were not looked for.")
+    if config.confidence is not None and (reals is None or reals.classifier is None):
+        why = "no real set was given" if reals is None else "the set has one class only"
+        notes.append(f"Class confidence was not asked for: {why}.")
+    if config.discriminator and limits is None:
+        notes.append("The discriminator's filter was left out: this model has none.")
+    return notes
+
+
+class Validity:
+    """Rejects images whose pixels hardly differ."""
+
+    name = "validity"
+
+    def __init__(self, limit: float | None) -> None:
+        self._limit = limit
+
+    def __call__(self, batch: Batch) -> Finding:
+        """Measure the deviation of the pixels, in levels."""
+        values = batch.images.reshape(len(batch), -1).std(axis=1)
+        return Finding(values, _limits(self._limit, len(batch)), {})
+
+
+class ExactDuplicates:
+    """Rejects images whose pixels came before; equal ones would be judged alike in any case."""
+
+    name = "exact_duplicate"
+
+    def __init__(self, real_ids: frozenset[str]) -> None:
+        self._seen = set(real_ids)
+
+    def __call__(self, batch: Batch) -> Finding:
+        """Say 1 for a new image, 0 for one that came before; remember all."""
+        fresh = np.zeros(len(batch))
+        for row, image in enumerate(batch.images):
+            name = pixel_id(image)
+            fresh[row] = name not in self._seen
+            self._seen.add(name)
+        return Finding(fresh, np.ones(len(batch)), {})
+
+
+class Confidence:
+    """Rejects images that a classifier of real ones takes for another class."""
+
+    name = "confidence"
+
+    def __init__(self, classifier: Classifier, limit: float | None) -> None:
+        self._classifier, self._limit = classifier, limit
+
+    def __call__(self, batch: Batch) -> Finding:
+        """Ask for the probability of the class that was minted."""
+        probabilities = self._classifier.probabilities(batch.images)
+        values = probabilities[np.arange(len(batch)), batch.labels]
+        limits = _limits(self._limit, len(batch))
+        return Finding(values, limits, {"confidence": values.tolist()})
+
+
+class Discriminator:
+    """Rejects of each class what the discriminator likes least."""
+
+    name = "discriminator"
+
+    def __init__(self, critic: Critic, limits: np.ndarray | None) -> None:
+        """limits: float32 [K], a score a class; None: off, or no discriminator."""
+        self._critic, self._by_class = critic, limits
+
+    def __call__(self, batch: Batch) -> Finding:
+        """Ask for the discriminator's logits."""
+        scores = self._critic(batch.images, batch.labels)
+        off = _limits(None, len(batch))
         if scores is None:
-            return None
-        limits.append(np.quantile(scores, share))
-    return np.array(limits, np.float32)
+            return Finding(np.zeros(len(batch)), off, {})
+        limits = off if self._by_class is None else self._by_class[batch.labels]
+        return Finding(scores, limits, {"discriminator_score": scores.tolist()})
 
 
-def seed_of(seed: int, purpose: str, label: int, attempt: int) -> int:
-    """Return the seed of an attempt at an image of a class, 0 to 2^53 - 1."""
-    return philox_key(seed, purpose, str(label), attempt) >> (128 - SEED_BITS)
+class TrainingCopies:
+    """Rejects what the copy check would suspect, by the same spaces and rules."""
+
+    name = "training_copy"
+
+    def __init__(self, reals: RealSide, share: float | None) -> None:
+        self._reals = reals
+        self._alarm = None if share is None else reals.alarm(share)
+
+    def __call__(self, batch: Batch) -> Finding:
+        """Look the nearest training images up; a suspect's least statistic is below its limit."""
+        lookup = look(self._reals.spaces, batch.images)
+        pixels = lookup.by_space["pixels"]
+        scores = {
+            "nearest_distance": pixels.nearest.tolist(),
+            "nearest_ratio": pixels.ratio.tolist(),
+            "nearest_id": [self._reals.train.ids[row] for row in pixels.indices[:, 0]],
+        }
+        if self._alarm is None:
+            return Finding(np.zeros(len(batch)), _limits(None, len(batch)), scores)
+        return Finding(self._alarm.margins(lookup), np.ones(len(batch)), scores)
+
+
+class NearDuplicates:
+    """Rejects what lies nearer to an exported image of its class than real images do; the last."""
+
+    name = "near_duplicate"
+
+    def __init__(self, reals: RealSide, share: float) -> None:
+        self._pixels, self._by_class = reals.pixels, reals.class_distances(share)
+        self._kept: dict[int, np.ndarray] = {}
+
+    def __call__(self, batch: Batch) -> Finding:
+        """Measure the distance of each image to those let through before it."""
+        values = np.full(len(batch), np.inf)
+        versions = self._pixels.versions(batch.images)
+        for label in np.unique(batch.labels):
+            rows = np.flatnonzero(batch.labels == label)
+            values[rows] = self._of_class(int(label), versions[rows])
+        return Finding(values, self._by_class[batch.labels], {})
+
+    def _of_class(self, label: int, versions: np.ndarray) -> np.ndarray:
+        """Return float64 [N] for the versions [N, V, D] of one class, and keep those far enough."""
+        values = np.full(len(versions), np.inf)
+        kept = self._kept.get(label)
+        if kept is not None:
+            values = self._pixels.among(versions, kept).nearest
+        new: list[np.ndarray] = [] if kept is None else [kept]
+        start = len(new)
+        for row, shifted in enumerate(versions):
+            if len(new) > start:
+                nearest = self._pixels.among(shifted[None], np.concatenate(new[start:])).nearest[0]
+                values[row] = min(values[row], nearest)
+            if values[row] >= self._by_class[label]:
+                new.append(shifted[:1])
+        if new:
+            self._kept[label] = np.concatenate(new)
+        return values
+
+
+def _limits(limit: float | None, count: int) -> np.ndarray:
+    return np.full(count, -np.inf if limit is None else limit)

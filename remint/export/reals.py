@@ -1,4 +1,4 @@
-"""What the real images have to say about minted ones: are they copies, and are they of their class?
+"""What real images have to say about minted ones: are they copies, and are they of their class?
 
 The classifier here is trained for the export alone; the one that judges whether minted images help
 is another, with another seed, so that no image is kept for pleasing its own judge.
@@ -9,52 +9,71 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
+from more_itertools import chunked
 
 from remint.classifier.train import Classifier, ClassifierConfig, train_classifier
 from remint.core.randomness import philox_key
-from remint.export.nearness import SmallPixels, nearest
 from remint.images.imageset import ImageSet
+from remint.images.labelled import Labelled, read
+from remint.metrics.spaces import PixelSpace, Space
+from remint.metrics.suspects import Alarm, Lookup, calibrate, look_among_training, pixel_spaces
 
 BATCH = 256
-SAMPLED = 200  # training images a class whose distance to the next one sets the scale
-FEWEST = 5  # images of a class, below which the scale of all classes serves
+SAMPLED = 200  # training images a class whose distances to others set the limits
+FEWEST = 20  # images of a class, below which those of all classes set its limit
 
 
 @dataclass(frozen=True)
 class RealsConfig:
-    """space: where distances are taken; classifier: of the confidence filter, trained on at most
-    `classifier_images` of the training split (chosen by hash)."""
+    """shift: share of the side under which a copy is recognised; classifier: of the confidence
+    filter, trained on at most `classifier_images` of the training split (chosen by hash)."""
 
-    space: SmallPixels
+    shift: Annotated[float, Ge(0), Lt(0.5)]
     classifier: ClassifierConfig
     classifier_images: Annotated[int, Ge(2), Le(10**8)]
 
 
 @dataclass(frozen=True)
-class Reals:
-    """The real side of an export.
+class RealSide:
+    """The real images that an export asks.
 
-    fingerprint: of the set. counts: int64 [K], training images a class. ids: of all splits.
-    small: uint8 [M, D] of the training images named by small_ids. spacing: float32 [K] levels, the
-    median distance from a training image of the class to its nearest other one. classifier: None
-    for a set of one class; accuracy: its share right on the val split, None without one.
+    fingerprint: of the set. ids: of all splits. train: the training images, label 0 in a set of one
+    class. classes: their number. lookup: the nearest others of the training images `members`.
+    classifier: None for a set of one class; accuracy: its share right on val, None without one.
     """
 
     fingerprint: str
-    counts: np.ndarray
     ids: frozenset[str]
-    space: SmallPixels
-    small: np.ndarray
-    small_ids: list[str]
-    spacing: np.ndarray
+    train: Labelled
+    classes: int
+    spaces: list[Space]
+    members: np.ndarray
+    lookup: Lookup
     classifier: Classifier | None
     accuracy: float | None
 
-    def nearest(self, variants: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        """Return the distances float32 [N] to the nearest training images, and their ids."""
-        distances, places = nearest(variants, self.small)
-        return distances, [self.small_ids[place] for place in places]
+    @property
+    def counts(self) -> np.ndarray:
+        """Training images a class, int64 [K]."""
+        return np.bincount(self.train.labels[self.train.labels >= 0], minlength=self.classes)
+
+    @property
+    def pixels(self) -> PixelSpace:
+        """The space of small pixels."""
+        return next(space for space in self.spaces if isinstance(space, PixelSpace))
+
+    def alarm(self, share: float) -> Alarm:
+        """Return the rules by which that share of training images is suspected."""
+        return calibrate(self.lookup, share)
+
+    def class_distances(self, share: float) -> np.ndarray:
+        """Return float64 [K]: within it that share of a class's images has another real one."""
+        distances = self.lookup.by_space["pixels"].nearest
+        labels = self.train.labels[self.members]
+        own = [distances[labels == label] for label in range(self.classes)]
+        few = [distances if len(d) < FEWEST else d for d in own]
+        return np.array([np.quantile(d, share, method="lower") for d in few])
 
 
 def read_reals(
@@ -64,29 +83,28 @@ def read_reals(
     config: RealsConfig,
     seed: int,
     device: str,
-) -> Reals:
+) -> RealSide:
     """Read the clean set and train the classifier; the test split is looked at by its ids alone.
 
     shape: height, width and channels that the generator makes. Raises ValueError where the set has
     no training images, or images of another shape.
     """
     frame = clean.frame()
-    train = frame[frame["split"] == "train"].reset_index(drop=True)
-    _check(clean, train, shape)
-    labels = train["label"].fillna(0 if classes == 1 else -1).to_numpy(np.int64)
-    small = _small(clean, config.space)
-    spacing = _spacing(clean, train, labels, small, classes, config.space)
-    classifier = _classifier(clean, train, labels, classes, config, seed, device)
-    return Reals(
+    _check(clean, frame[frame["split"] == "train"], shape)
+    train = _with_one_class(read(clean, "train")) if classes == 1 else read(clean, "train")
+    spaces = pixel_spaces(train.images, config.shift)
+    members = _sampled(train, classes)
+    classifier = _classifier(train, classes, config, seed, device)
+    return RealSide(
         fingerprint=clean.fingerprint,
-        counts=np.bincount(labels[labels >= 0], minlength=classes),
         ids=frozenset(frame["id"]),
-        space=config.space,
-        small=small,
-        small_ids=train["id"].tolist(),
-        spacing=spacing,
+        train=train,
+        classes=classes,
+        spaces=spaces,
+        members=members,
+        lookup=look_among_training(spaces, members),
         classifier=classifier,
-        accuracy=_accuracy(classifier, clean, frame[frame["split"] == "val"]),
+        accuracy=_accuracy(classifier, clean, frame),
     )
 
 
@@ -94,7 +112,7 @@ def _check(clean: ImageSet, train: pd.DataFrame, shape: tuple[int, int, int]) ->
     if train.empty:
         raise ValueError(f"{clean.path} has no training images; raise ingest.shares.train")
     shapes = train[["height", "width", "channels"]].drop_duplicates().itertuples(index=False)
-    wrong = [tuple(map(int, found)) for found in shapes if tuple(found) != shape]
+    wrong = [tuple(map(int, other)) for other in shapes if tuple(other) != shape]
     if wrong:
         raise ValueError(
             f"{clean.path} holds images of height, width and channels {wrong[0]}, the generator "
@@ -102,75 +120,38 @@ def _check(clean: ImageSet, train: pd.DataFrame, shape: tuple[int, int, int]) ->
         )
 
 
-def _small(clean: ImageSet, space: SmallPixels) -> np.ndarray:
-    parts, batch = [], []
-    for _, image in clean.images("train"):
-        batch.append(image)
-        if len(batch) == BATCH:
-            parts.append(space.of(np.stack(batch)))
-            batch = []
-    parts += [space.of(np.stack(batch))] if batch else []
-    return np.concatenate(parts)
+def _with_one_class(images: Labelled) -> Labelled:
+    return Labelled(images.images, np.zeros_like(images.labels), images.ids)
 
 
-def _spacing(
-    clean: ImageSet,
-    train: pd.DataFrame,
-    labels: np.ndarray,
-    small: np.ndarray,
-    classes: int,
-    space: SmallPixels,
-) -> np.ndarray:
-    """Return float32 [K]: how far training images of a class lie from their nearest others."""
-    order = _by_hash(train["id"], "spacing", 0)
-    rows = np.concatenate([order[labels[order] == k][:SAMPLED] for k in range(classes)])
-    images = _images(clean, train, rows)
-    distances, _ = nearest(space.variants(images), small, own=rows)
-    whole = float(np.median(distances)) if len(distances) else np.inf
-    by_class = [distances[labels[rows] == label] for label in range(classes)]
-    medians = [float(np.median(d)) if len(d) >= FEWEST else whole for d in by_class]
-    return np.array(medians, np.float32)
+def _sampled(train: Labelled, classes: int) -> np.ndarray:
+    """Return int64 rows of up to 200 images of each class, chosen by hash."""
+    order = _by_hash(train, "spacing", 0)
+    return np.concatenate([order[train.labels[order] == k][:SAMPLED] for k in range(classes)])
 
 
 def _classifier(
-    clean: ImageSet,
-    train: pd.DataFrame,
-    labels: np.ndarray,
-    classes: int,
-    config: RealsConfig,
-    seed: int,
-    device: str,
+    train: Labelled, classes: int, config: RealsConfig, seed: int, device: str
 ) -> Classifier | None:
     if classes < 2:
         return None
-    order = _by_hash(train["id"], "export-classifier", seed)
-    rows = np.sort(order[labels[order] >= 0][: config.classifier_images])
-    images = _images(clean, train, rows)
-    return train_classifier(images, labels[rows], classes, config.classifier, seed, device)
+    order = _by_hash(train, "export-classifier", seed)
+    chosen = train.take(np.sort(order[train.labels[order] >= 0][: config.classifier_images]))
+    return train_classifier(chosen.images, chosen.labels, classes, config.classifier, seed, device)
 
 
-def _accuracy(classifier: Classifier | None, clean: ImageSet, val: pd.DataFrame) -> float | None:
-    labelled = val[val["label"].notna()]
+def _accuracy(classifier: Classifier | None, clean: ImageSet, frame: pd.DataFrame) -> float | None:
+    labelled = frame[(frame["split"] == "val") & frame["label"].notna()]
     if classifier is None or labelled.empty:
         return None
-    rights = 0
-    for start in range(0, len(labelled), BATCH):
-        part = labelled.iloc[start : start + BATCH]
-        found = classifier.probabilities(_images(clean, part, np.arange(len(part)))).argmax(1)
-        rights += int((found == part["label"].to_numpy(np.int64)).sum())
-    return rights / len(labelled)
+    right = 0
+    for positions in chunked(labelled["position"], BATCH):
+        rows, images = zip(*(clean.at(position) for position in positions), strict=True)
+        named = classifier.probabilities(np.stack(images)).argmax(axis=1)
+        right += int((named == [row["label"] for row in rows]).sum())
+    return right / len(labelled)
 
 
-def _images(clean: ImageSet, frame: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-    """Return uint8 [N, H, W, C] of some rows of a frame, read in the order of the set."""
-    places = frame["position"].to_numpy(np.int64)[rows]
-    order = np.argsort(places, kind="stable")
-    images: list[np.ndarray] = [np.empty(0)] * len(places)
-    for place in order:
-        images[place] = clean.at(int(places[place]))[1]
-    return np.stack(images)
-
-
-def _by_hash(ids: pd.Series, stage: str, seed: int) -> np.ndarray:
-    keys = [philox_key(seed, stage, str(name)) for name in ids]
+def _by_hash(train: Labelled, stage: str, seed: int) -> np.ndarray:
+    keys = [philox_key(seed, stage, name) for name in train.ids]
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)

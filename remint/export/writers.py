@@ -51,17 +51,17 @@ MANIFEST = pa.schema(
 
 
 @dataclass(frozen=True)
-class Item:
+class ExportedImage:
     """A kept image ready for every format. class_name: None for a set without labels."""
 
-    found: Candidate
+    candidate: Candidate
     png: bytes
     class_name: str | None
 
     @property
     def key(self) -> str:
         """The name in every format: class and seed, which is all it takes to mint it again."""
-        return f"{self.found.label:04d}-{self.found.seed:016d}"
+        return f"{self.candidate.label:04d}-{self.candidate.seed:016d}"
 
     @property
     def folder(self) -> str:
@@ -70,18 +70,18 @@ class Item:
 
     @property
     def label(self) -> int | None:
-        return None if self.class_name is None else self.found.label
+        return None if self.class_name is None else self.candidate.label
 
     def scores(self) -> dict[str, Any]:
         """The values of SCORES."""
-        return {field.name: getattr(self.found, field.name) for field in SCORES}
+        return {field.name: getattr(self.candidate, field.name) for field in SCORES}
 
 
 class Writer(ExitStack):
-    """Takes items one by one; complete when its context ends."""
+    """Takes exported images one by one; complete when its context ends."""
 
-    def add(self, item: Item) -> None:
-        """Write one item."""
+    def add(self, image: ExportedImage) -> None:
+        """Write one image."""
         raise NotImplementedError
 
 
@@ -92,11 +92,11 @@ class Folders(Writer):
         super().__init__()
         self._root = root / SPLIT
 
-    def add(self, item: Item) -> None:
+    def add(self, image: ExportedImage) -> None:
         """Write one PNG."""
-        folder = self._root / item.folder
+        folder = self._root / image.folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{item.key}.png").write_bytes(item.png)
+        (folder / f"{image.key}.png").write_bytes(image.png)
 
 
 class Tars(Writer):
@@ -109,15 +109,15 @@ class Tars(Writer):
         self._tar: tarfile.TarFile | None = None
         self._shards = self._written = 0
 
-    def add(self, item: Item) -> None:
+    def add(self, image: ExportedImage) -> None:
         """Append KEY.png, KEY.json and, where there are labels, KEY.cls."""
         if self._tar is None or self._written >= self._limit:
             self._next()
-        facts = {"id": item.found.id, "class_name": item.class_name, **item.scores()}
-        self._append(f"{item.key}.png", item.png)
-        self._append(f"{item.key}.json", json.dumps(facts).encode())
-        if item.label is not None:
-            self._append(f"{item.key}.cls", str(item.label).encode())
+        facts = {"id": image.candidate.id, "class_name": image.class_name, **image.scores()}
+        self._append(f"{image.key}.png", image.png)
+        self._append(f"{image.key}.json", json.dumps(facts).encode())
+        if image.label is not None:
+            self._append(f"{image.key}.cls", str(image.label).encode())
 
     def _next(self) -> None:
         self.close()
@@ -146,12 +146,12 @@ class Manifest(Writer):
         self._rows: list[dict[str, Any]] = []
         self.callback(self._flush)  # runs before the file is closed
 
-    def add(self, item: Item) -> None:
+    def add(self, image: ExportedImage) -> None:
         """Write one row."""
-        path = f"{self._folder}/{SPLIT}/{item.folder}/{item.key}.png" if self._folder else None
-        row = {"key": item.key, "file": path, "id": item.found.id, "label": item.label}
-        row |= {"sha256": hashlib.sha256(item.png).hexdigest(), "class_name": item.class_name}
-        self._rows.append({**row, **item.scores(), **self._origin})
+        path = f"{self._folder}/{SPLIT}/{image.folder}/{image.key}.png" if self._folder else None
+        row = {"key": image.key, "file": path, "id": image.candidate.id, "label": image.label}
+        row |= {"sha256": hashlib.sha256(image.png).hexdigest(), "class_name": image.class_name}
+        self._rows.append({**row, **image.scores(), **self._origin})
         if len(self._rows) == MANIFEST_ROWS:
             self._flush()
 
@@ -162,7 +162,7 @@ class Manifest(Writer):
 
 
 class Rejected(ExitStack):
-    """rejected.csv: every image that a filter turned down, and why."""
+    """rejected.csv: every image that a filter rejected, and why."""
 
     COLUMNS = ("class_name", "label", "seed", "filter", "value", "limit", "nearest_id")
 
@@ -173,27 +173,28 @@ class Rejected(ExitStack):
         self._csv = csv.writer(file, lineterminator="\n")
         self._csv.writerow(self.COLUMNS)
 
-    def add(self, found: Candidate) -> None:
+    def add(self, candidate: Candidate) -> None:
         """Write one row for an image with a rejection."""
-        why = found.rejection
+        why = candidate.rejection
         assert why is not None
-        name = self._names[found.label] if self._names else ""
+        name = self._names[candidate.label] if self._names else ""
         measured = (why.filter, f"{why.value:.6g}", f"{why.limit:.6g}")
-        self._csv.writerow((name, found.label, found.seed, *measured, found.nearest_id or ""))
+        nearest = candidate.nearest_id or ""
+        self._csv.writerow((name, candidate.label, candidate.seed, *measured, nearest))
 
 
-def record(item: Item) -> EncodedRecord:
-    """Return an item as a row of the image set, its marked PNG as it is."""
-    found = item.found
-    height, width, channels = found.image.shape
+def record(image: ExportedImage) -> EncodedRecord:
+    """Return an image as a row of the image set, its marked PNG as it is."""
+    candidate = image.candidate
+    height, width, channels = candidate.image.shape
     row = {
-        "id": found.id,
-        "image": {"bytes": item.png, "path": f"{item.key}.png"},
-        "label": item.label,
+        "id": candidate.id,
+        "image": {"bytes": image.png, "path": f"{image.key}.png"},
+        "label": image.label,
         "split": SPLIT,
-        "source": f"minted/{item.folder}/{found.seed}",
+        "source": f"minted/{image.folder}/{candidate.seed}",
         "height": height,
         "width": width,
         "channels": channels,
     }
-    return EncodedRecord({**row, **item.scores()})
+    return EncodedRecord({**row, **image.scores()})

@@ -8,17 +8,22 @@ import torch
 from annotated_types import Ge, Le
 
 from remint.classifier.train import ClassifierConfig
-from remint.core.ranges import Images, Weight
+from remint.core.ranges import Images, Share, Weight
 from remint.generator.data import LabelledSource, class_numbers
 from remint.generator.generator import Minter
 from remint.generator.probe import Probe, spread
 from remint.images.imageset import ImageSet
 from remint.metrics.kernel import squared_mmd
-from remint.metrics.nearest import nearest_rows, thumbnails
+from remint.metrics.spaces import thumbnails
+from remint.metrics.suspects import calibrate, look, look_among_training, pixel_spaces
 from remint.networks import efflite
 
 SIDE = 64  # px at which features are taken: a ranking within a run needs no more, and is 12x faster
 BATCH = 64
+SEARCHED = 20_000  # training images at most among which copies are looked for
+REFERENCE = 400  # of them, whose nearest others say how near real images lie
+FALSE_ALARMS = 0.01  # of real images
+SHIFT = 0.08  # of the side, under which a copy is found
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,8 @@ class SnapshotConfig:
     """How snapshots are scored, and what counts as failure.
 
     every: images between snapshots; images: of a score, on either side; collapse_limit: diversity
-    of the minted over that of the real, below which the run has collapsed; copy_limit: median
-    distance to the nearest training image over that of held-out reals, below which it copies;
+    of the minted over that of the real, below which the run has collapsed; copy_share_limit: share
+    of images suspected as copies (remint.metrics.suspects), above which it copies;
     overfit_limit: mean sign of D on train minus on held-out reals, above which D has memorised;
     probe: the classifier that a snapshot's images alone must teach; null: none. select: by what
     the best snapshot is chosen: the lowest KID, or the smallest gap of the probe.
@@ -36,7 +41,7 @@ class SnapshotConfig:
     every: Images
     images: Annotated[int, Ge(20), Le(10**7)]
     collapse_limit: Weight
-    copy_limit: Weight
+    copy_share_limit: Share
     overfit_limit: Annotated[float, Ge(-2), Le(2)]
     probe: ClassifierConfig | None
     select: Literal["kid", "probe"]
@@ -66,10 +71,12 @@ class SnapshotScores:
         self.labels = class_numbers(chosen["label"], len(clean.class_names), str(clean.path))
         members = spread(len(source), 2000)
         self.train, self.train_labels = source.pixels(members), source.labels[members]
-        self.small = thumbnails(self.train)
+        searched = source.pixels(spread(len(source), SEARCHED))
+        self.spaces = pixel_spaces(searched, SHIFT)
+        reference = look_among_training(self.spaces, spread(len(searched), REFERENCE))
+        self.alarm = calibrate(reference, FALSE_ALARMS)
         self.network = efflite.load(str(device))
         self.features = self._features(self.held)
-        self.held_distance = float(np.median(nearest(self.held, self.small)))
         self.held_diversity = diversity(self.held, self.labels)
         asked = config.probe if len(clean.class_names) > 1 else None
         self.probe = Probe(source, clean, asked) if asked else None
@@ -102,10 +109,9 @@ class SnapshotScores:
         return self._signs(minter, minter.mint(self.labels, np.arange(len(self.labels))))
 
     def _signs(self, minter: Minter, fakes: np.ndarray) -> dict[str, float]:
-        distance = float(np.median(nearest(fakes, self.small)))
         figures = {
             "diversity_ratio": diversity(fakes, self.labels) / max(self.held_diversity, 1e-9),
-            "copy_ratio": distance / max(self.held_distance, 1e-9),
+            "copy_share": float(self.alarm(look(self.spaces, fakes)).mean()),
         }
         held = minter.logits(self.held, self.labels)
         train = minter.logits(self.train, self.train_labels)
@@ -124,10 +130,11 @@ class SnapshotScores:
                 f"the generator collapsed: its images differ {figures['diversity_ratio']:.2f} "
                 f"times as much as real ones, under the limit of {limits.collapse_limit}"
             )
-        if figures["copy_ratio"] < limits.copy_limit:
+        if figures["copy_share"] > limits.copy_share_limit:
             return (
-                f"the generator copies: its images lie {figures['copy_ratio']:.2f} times as far "
-                f"from training images as held-out ones, under the limit of {limits.copy_limit}"
+                f"the generator copies: {figures['copy_share']:.0%} of its images lie as near to "
+                f"one training image as {FALSE_ALARMS:.0%} of real ones do, over the limit of "
+                f"{limits.copy_share_limit:.0%}"
             )
         if figures.get("overfit_gap", 0.0) > limits.overfit_limit:
             return (
@@ -138,16 +145,11 @@ class SnapshotScores:
         return None
 
 
-def nearest(images: np.ndarray, small: np.ndarray) -> np.ndarray:
-    """Return each image's distance to its nearest of `small` (thumbnails), in grey levels."""
-    return nearest_rows(thumbnails(images), small, 1).nearest
-
-
 def diversity(images: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean distance between images of one class, over the classes with two or more."""
-    found = []
+    means = []
     for label in np.unique(labels):
         small = thumbnails(images[labels == label])
         if len(small) > 1:
-            found.append(float(torch.pdist(torch.from_numpy(small)).mean()))
-    return float(np.mean(found)) if found else 0.0
+            means.append(float(torch.pdist(torch.from_numpy(small)).mean()))
+    return float(np.mean(means)) if means else 0.0

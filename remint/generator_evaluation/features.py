@@ -18,8 +18,8 @@ from remint.core.arrays import to_tensor
 from remint.core.randomness import philox_key
 from remint.images.imageset import ImageSet
 from remint.metrics.features import EffLiteExtractor, Extractor, batches
-from remint.metrics.nearest import THUMBNAIL, thumbnails
 from remint.metrics.optional import inception_extractor
+from remint.metrics.spaces import THUMBNAIL, thumbnails
 
 BATCH = 128
 DINO_MODELS = ("dinov2_vitl14", "dinov2_vitb14", "dinov2_vits14")  # the published choice first

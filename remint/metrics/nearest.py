@@ -1,22 +1,17 @@
-"""Two spaces in which an image may lie too near to a training image: small pixels and features.
+"""The one search for nearest rows, of every filter, figure and check.
 
-No single distance sees every copy: features of a network forgive a shift but jump at slight noise,
-small pixels forgive noise and lose a shifted copy, unless shifts are tried out.
+float32 products choose a few rows more than asked for, float64 differences decide between them:
+results are those of exact arithmetic (equal rows lie at exactly 0) at float32's cost.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-import cv2
 import numpy as np
+import torch
 
-THUMBNAIL = 16
-STEPS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # of the largest shift that is tried, on each axis
-CANDIDATES = 100  # training images, nearest without a shift, for which shifts are tried
-SPARE = 8  # more rows than asked for are measured exactly, since float32 products round
-STRIP = 128
-NEAREST = 2
+CELLS = 2**22  # of the matrix of products that is in memory at once
+SPARE = 8  # rows measured beyond those asked for, since float32 products round
+PAIRS = 256  # pairs whose differences are taken at once: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -28,166 +23,79 @@ class Neighbours:
 
     @property
     def nearest(self) -> np.ndarray:
-        """Distance to the nearest training image, float64 [N]."""
+        """Distance to the nearest row, float64 [N]."""
         return self.distances[:, 0]
 
     @property
     def ratio(self) -> np.ndarray:
         """Nearest over second nearest distance, float64 [N] in 0..1; 0 for an exact copy.
 
-        Low where one training image is far nearer than all others (Lowe's ratio, IJCV 2004): it
-        does not depend on how dense that corner of the space is.
+        Low where one row is far nearer than all others (Lowe's ratio, IJCV 2004): it does not
+        depend on how dense that corner of the space is. 1 where there is no second row.
         """
-        first, second = self.distances[:, :NEAREST].T
-        return np.divide(first, second, out=np.zeros_like(first), where=second > 0)
+        if self.distances.shape[1] < 2:
+            return np.ones(len(self.distances))
+        first, second = self.distances[:, :2].T
+        usable = (second > 0) & np.isfinite(second)
+        return np.divide(first, second, out=(first > 0).astype(np.float64), where=usable)
 
 
-class Space(Protocol):
-    """Where distances to the training images are measured. name: part of figures' names."""
+def nearest_rows(
+    queries: np.ndarray, reference: np.ndarray, count: int, own: np.ndarray | None = None
+) -> Neighbours:
+    """Find the `count` nearest rows of reference [M, D] (all where M is less) for queries [N, D].
 
-    name: str
-    unit: str
-
-    def neighbours(self, images: np.ndarray) -> Neighbours:
-        """Find the two nearest training images of uint8 [N, H, W, C]."""
-        ...
-
-    def among_training(self, indices: np.ndarray) -> np.ndarray:
-        """Return float64 [N]: how far training images lie from their nearest fellow."""
-        ...
-
-
-class FeatureSpace:
-    """Euclidean distances of a network's features."""
-
-    unit = "feature distance"
-
-    def __init__(
-        self, name: str, extract: Callable[[np.ndarray], np.ndarray], training: np.ndarray
-    ) -> None:
-        """extract: uint8 [N, H, W, C] -> [N, D]; training: features of the training images."""
-        self.name, self._extract, self._training = name, extract, training.astype(np.float32)
-
-    def neighbours(self, images: np.ndarray) -> Neighbours:
-        """Find the two nearest training images of uint8 [N, H, W, C]."""
-        return nearest_rows(self._extract(images), self._training, NEAREST)
-
-    def among_training(self, indices: np.ndarray) -> np.ndarray:
-        """Return float64 [N]: how far training images lie from their nearest fellow."""
-        return _fellow(nearest_rows(self._training[indices], self._training, NEAREST), indices)
-
-
-class PixelSpace:
-    """Root mean square difference in grey levels (0..255) at 16 x 16 px, the least over 25 shifts.
-
-    Shifts of the looked-up image on a 5 x 5 grid of up to `shift` of its side, edges prolonged, are
-    tried against its 100 nearest training images; held-out images get the same search.
+    own: int [N], a row that does not count for each query (itself), or -1. Equal distances stand in
+    the order of their rows; a distance is infinite where no other row is left.
     """
-
-    name = "pixels"
-    unit = f"grey levels at {THUMBNAIL} x {THUMBNAIL} px"
-
-    def __init__(self, training: np.ndarray, shift: float) -> None:
-        """training: uint8 [M, H, W, C]; shift: largest one, as a share of the side."""
-        self._images, self._training = training, thumbnails(training)
-        side = max(training.shape[1:3])
-        pixels = [round(part * shift * side) for part in STEPS]
-        self._shifts = sorted({(down, right) for down in pixels for right in pixels})
-
-    def neighbours(self, images: np.ndarray) -> Neighbours:
-        """Find the two nearest training images of uint8 [N, H, W, C]."""
-        return self._search(images, np.full(len(images), -1))
-
-    def among_training(self, indices: np.ndarray) -> np.ndarray:
-        """Return float64 [N]: how far training images lie from their nearest fellow."""
-        return self._search(self._images[indices], indices).nearest
-
-    def _search(self, images: np.ndarray, banned: np.ndarray) -> Neighbours:
-        """banned: int [N], the training image that does not count for each, or -1."""
-        starts = range(0, len(images), STRIP)
-        parts = [self._few(images[s : s + STRIP], banned[s : s + STRIP]) for s in starts]
-        return Neighbours(*(np.concatenate(found) for found in zip(*parts, strict=True)))
-
-    def _few(self, images: np.ndarray, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        plain = nearest_rows(thumbnails(images), self._training, CANDIDATES).indices
-        shifted = np.stack([thumbnails(moved(images, *shift)) for shift in self._shifts], axis=1)
-        squares, indices = [], []
-        for found, candidates, own in zip(shifted, plain, banned, strict=True):
-            values = _least_squares(found, self._training[candidates])
-            values[candidates == own] = np.inf
-            order = np.argsort(values, kind="stable")[:NEAREST]
-            squares.append(values[order])
-            indices.append(candidates[order])
-        return np.sqrt(np.array(squares)), np.array(indices)
+    squares, indices = nearest_squares(queries, reference, count, own)
+    return Neighbours(np.sqrt(squares), indices)
 
 
-def thumbnails(images: np.ndarray) -> np.ndarray:
-    """Shrink uint8 [N, H, W, C] to 16 x 16 px by areas: float32 [N, D].
-
-    Divided by sqrt(D), so that a Euclidean distance is a root mean square difference in levels.
-    """
-    size = (THUMBNAIL, THUMBNAIL)
-    small = [cv2.resize(i.astype(np.float32), size, interpolation=cv2.INTER_AREA) for i in images]
-    flat = np.stack(small).reshape(len(images), -1)
-    return flat / np.float32(np.sqrt(flat.shape[1]))
-
-
-def moved(images: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Shift [N, H, W, C] by whole pixels; what comes in repeats the edge."""
-    height, width = images.shape[1:3]
-    rows = np.clip(np.arange(height) - down, 0, height - 1)
-    columns = np.clip(np.arange(width) - right, 0, width - 1)
-    return images[:, rows[:, None], columns]
-
-
-def _least_squares(versions: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Return float64 [M]: squared distance of references [M, D] to the nearest of versions [V, D].
-
-    Products say which version is the nearest; its distance is then measured, so equal is exactly 0.
-    """
-    rough = (versions**2).sum(axis=1)[:, None] - 2.0 * (versions @ references.T)
-    return _squares(versions[rough.argmin(axis=0)], references)
-
-
-def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Squared distances of rows, float64, measured as differences: [..., D] -> [...]."""
-    squares: np.ndarray = ((x.astype(np.float64) - y) ** 2).sum(axis=-1)
-    return squares
-
-
-def nearest_rows(queries: np.ndarray, reference: np.ndarray, count: int) -> Neighbours:
-    """Find the `count` nearest rows of reference [M, D] for each of queries [N, D].
-
-    By products in float32, then measured in float64: the distance of equal rows is exactly 0.
-    """
-    count = min(count, len(reference))
-    norms = (reference.astype(np.float32) ** 2).sum(axis=1)
-    parts = [
-        _strip(queries[start : start + STRIP], reference, norms, count)
-        for start in range(0, len(queries), STRIP)
-    ]
-    distances, indices = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Neighbours(distances, indices)
-
-
-def _strip(
-    queries: np.ndarray, reference: np.ndarray, norms: np.ndarray, count: int
+def nearest_squares(
+    queries: np.ndarray, reference: np.ndarray, count: int, own: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    rough = norms - 2.0 * (queries.astype(np.float32) @ reference.astype(np.float32).T)
-    kept = _least(rough, min(count + SPARE, len(reference)))
-    squares = _squares(queries[:, None], reference[kept])
-    order = np.argsort(squares, axis=1, kind="stable")[:, :count]
-    return np.sqrt(np.take_along_axis(squares, order, 1)), np.take_along_axis(kept, order, 1)
+    """Do what nearest_rows does with squared distances: float64 [N, K] and int64 [N, K]."""
+    centre = reference.mean(axis=0, dtype=np.float64)  # about it, float32 squares round less
+    values = torch.from_numpy((reference - centre).astype(np.float32))
+    norms = values.square().sum(1)
+    count = min(count, len(reference))
+    squares, indices = np.empty((len(queries), count)), np.empty((len(queries), count), np.int64)
+    step = max(1, CELLS // len(reference))
+    for start in range(0, len(queries), step):
+        rows = slice(start, start + step)
+        asked = torch.from_numpy((queries[rows] - centre).astype(np.float32))
+        rough = torch.addmm(norms[None], asked, values.T, alpha=-2.0)  # |q|^2 changes no order
+        banned = None if own is None else own[rows]
+        squares[rows], indices[rows] = _measured(queries[rows], reference, rough, count, banned)
+    return squares, indices
 
 
-def _least(values: np.ndarray, count: int) -> np.ndarray:
-    """Return int [N, count]: where the least values of each row stand, in no order."""
-    if count == values.shape[1]:
-        return np.broadcast_to(np.arange(count), values.shape)
-    return np.argpartition(values, count - 1, axis=1)[:, :count]
+def _measured(
+    queries: np.ndarray,
+    reference: np.ndarray,
+    rough: torch.Tensor,
+    count: int,
+    own: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the exact squares of the rows that are nearest by `rough` [n, M], and the rows."""
+    if own is not None:
+        lines = np.flatnonzero(own >= 0)
+        rough[lines, own[lines]] = torch.inf
+    kept = rough.topk(min(count + SPARE, len(reference)), largest=False).indices.numpy()
+    left = np.repeat(np.arange(len(queries)), kept.shape[1])
+    squares = pair_squares(queries, reference, left, kept.ravel()).reshape(kept.shape)
+    if own is not None:
+        squares[kept == own[:, None]] = np.inf
+    order = np.lexsort((kept, squares), axis=1)[:, :count]
+    return np.take_along_axis(squares, order, 1), np.take_along_axis(kept, order, 1)
 
 
-def _fellow(found: Neighbours, own: np.ndarray) -> np.ndarray:
-    """Distance to the nearest that is not the image itself."""
-    first_is_self = found.indices[:, 0] == own
-    return np.where(first_is_self, found.distances[:, 1], found.distances[:, 0])
+def pair_squares(x: np.ndarray, y: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return float64 |x[left] - y[right]|^2, [P], from the differences themselves."""
+    squares = np.empty(len(left))
+    for start in range(0, len(left), PAIRS):
+        part = slice(start, start + PAIRS)
+        difference = x[left[part]].astype(np.float64) - y[right[part]]
+        squares[part] = np.einsum("pd,pd->p", difference, difference)
+    return squares

@@ -7,7 +7,8 @@ import numpy as np
 
 from remint.images.imageset import ImageSet
 from remint.images.labelled import Labelled, check_alike, first_of_each_class, joined, read
-from remint.metrics.nearest import nearest_rows, thumbnails
+from remint.metrics.nearest import nearest_rows
+from remint.metrics.spaces import thumbnails
 from remint.utility.config import EvaluateSyntheticConfig, Fraction
 from remint.utility.fits import Case, Experiment
 from remint.utility.verdicts import points

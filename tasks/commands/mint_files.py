@@ -25,8 +25,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     mint.set_defaults(run=run)
     add = mint.add_argument
     add("out", metavar="OUT", type=Path, help="a folder that does not exist yet")
-    add("--per-class", type=int, default=100, help="images of each class")
-    add("--balance", action="store_true", help="more of the classes with fewer real images")
+    add(
+        "--class", dest="classes", nargs="+", default=[], metavar="NAME", help="these classes alone"
+    )
+    count = mint.add_mutually_exclusive_group()
+    count.add_argument("--count", "--per-class", type=int, default=100, help="images of each class")
+    count.add_argument(
+        "--balance",
+        action="store_true",
+        help="so many that real and minted images together are as many as in the largest class",
+    )
     add("--seed", type=int, default=1, help="other seeds give other images")
     add("--model", default="data/models/generator", help=MODEL_HELP)
     add("--clean", type=Path, default=Path("data/clean"), help="the set that it was trained on")
@@ -64,7 +72,8 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
     return {
         "seed": given.seed,
         "device": given.device,
-        "per_class": given.per_class,
+        "classes": tuple(given.classes),
+        "per_class": 0 if given.balance else given.count,
         "balance": given.balance,
         "formats": tuple(given.formats),
         "c2pa": SigningConfig(given.certificate, given.key, given.algorithm),

@@ -16,7 +16,8 @@ from remint.images.imageset import ImageSet
 from remint.images.labelled import Labelled, read
 from remint.images.sheets import sheet
 from remint.metrics.features import EffLiteExtractor, cached_features
-from remint.metrics.nearest import FeatureSpace, PixelSpace, Space
+from remint.metrics.spaces import FeatureSpace, Space
+from remint.metrics.suspects import pixel_spaces
 from remint.utility.arms import ARMS
 from remint.utility.config import EvaluateSyntheticConfig
 from remint.utility.fits import classifier_config
@@ -24,7 +25,7 @@ from tasks.stage import stage
 from tasks.stage.console import say
 
 CAVEATS = (
-    "This is a check for copies, not a statement about privacy: it finds what its two spaces see, "
+    "This is a check for copies, not a statement about privacy: it finds what its spaces see, "
     "and the self-test says how much that is.",
     "Half of the honest images may fail the authenticity test, and images more typical than real "
     "ones lie nearer to training images without being copies: read every figure beside that of the "
@@ -84,14 +85,13 @@ def _groups(config: EvaluateSyntheticConfig, clean: ImageSet, minted: ImageSet) 
 def open_spaces(
     config: EvaluateSyntheticConfig, clean: ImageSet, training: Labelled
 ) -> list[Space]:
-    """Return the two spaces: small pixels, and features of the asked-for or the fitting network."""
+    """Return pixels, alignment, and features of the asked-for or the fitting network."""
     name = config.copies.features
     if name == "auto":
         name = "classifier" if len(clean.class_names) > 1 else "efflite0"
-    pixels = PixelSpace(training.images, config.copies.shift)
-    if name == "classifier":
-        return [pixels, FeatureSpace(name, *_classifier(config, clean, training))]
-    return [pixels, FeatureSpace(name, *_efflite(config, clean, training))]
+    extract = _classifier if name == "classifier" else _efflite
+    features = FeatureSpace(name, *extract(config, clean, training))
+    return [*pixel_spaces(training.images, config.copies.shift), features]
 
 
 def _classifier(

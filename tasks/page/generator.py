@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from remint.export.filters import FILTERS
 from tasks.page.arm_chart import charts
 from tasks.page.inputs import Inputs, StageReport
 from tasks.page.parts import Builder, ReportConfig, Section
@@ -14,6 +13,8 @@ from tasks.page.training import training_section
 from tasks.page.words import words
 
 SPACES = {
+    "pixels": "pixels",
+    "aligned": "aligned textures",
     "efflite0": "EfficientNet-Lite0",
     "inception": "Inception",
     "dinov2": "DINOv2",
@@ -35,7 +36,6 @@ GROUPS = {
     "worst": "Least sure by the classifier",
     "class": "More of each class",
 }
-UNCOUNTED = ("class", "wanted", "minted", "exported")
 Row = Mapping[str, Any]
 
 
@@ -104,18 +104,17 @@ def copy_sections(inputs: Inputs, provenance: Provenance, config: ReportConfig) 
 
 
 def export_sections(inputs: Inputs, provenance: Provenance, config: ReportConfig) -> list[Section]:
-    """Return what was exported, and what was turned down and why."""
+    """Return what was exported, what was rejected and why, and which classes are missing."""
     report = inputs.export
     if report is None:
         return []
     figures = report.facts["figures"]
     sheets = [(entry, _picture(report, entry["file"], config)) for entry in report.gallery]
-    found = [name for name in figures["classes"][0] if name not in UNCOUNTED]
-    names = sorted(found, key=lambda name: FILTERS.index(name) if name in FILTERS else len(FILTERS))
     data = {
         "metrics": report.metrics,
         "classes": figures["classes"],
-        "filters": {name: words(name) for name in names},
+        "filters": {name: words(name) for name in figures["filters"]},
+        "failures": figures["failures"],
         "sheets": sheets,
         "notes": figures["notes"],
     }

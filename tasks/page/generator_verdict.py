@@ -120,6 +120,5 @@ def _copy_tile(tried: StageReport) -> Tile | None:
     value, usual = suspects["suspected_share"], suspects["held_out_suspected_share"]
     label = f"of {count(suspects['images'])} suspiciously near a training image"
     first = str(tried.facts["copycheck"]["verdict"])
-    return Tile(
-        share(value), label, f"real held-out images: {share(usual)}", first.startswith("No more")
-    )
+    good = None if first.startswith("Can't tell") else first.startswith("No more")
+    return Tile(share(value), label, f"real held-out images: {share(usual)}", good)

@@ -26,7 +26,7 @@ NAMES = {
     "probe_gap_points": "Points that real images teach more than minted ones",
     "selection_kid": "KID that snapshots are chosen by",
     "diversity_ratio": "Diversity, of that of real images",
-    "copy_ratio": "Distance to training images, of that of real ones",
+    "copy_share": "Share suspected as copies of training images",
     "overfit_gap": "Sign of D: training less held-out images",
     "real_sign": "Sign of D on real images",
 }

@@ -22,6 +22,8 @@ RENAMED = {
     "network.judge_width": "discriminator_width",
     "filters.judge": "discriminator",
     "utility.judge": "classifier",
+    "snapshots.copy_limit": "copy_share_limit (the share of images suspected as copies)",
+    "reals.space": "shift (a share of the side)",
 }
 UNION_MEMBER = re.compile(r"constrained-\w+|literal\[.*\]")
 LARGEST = 100_000  # values in the file, aliases written out
