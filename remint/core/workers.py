@@ -50,7 +50,11 @@ def ordered_map(
 def _packed(
     items: Iterable[A], size: int, limit: int, weight: Callable[[A], int]
 ) -> Iterator[list[A]]:
-    """Yield lists of `size` items, shorter where their weight reaches `limit`."""
+    """Yield lists of `size` items, shorter where their weight reaches `limit`.
+
+    more-itertools' constrained_batches looks one item ahead before it yields, here of both levels:
+    a heavy image, and a whole batch, more in memory.
+    """
     pack: list[A] = []
     carried = 0
     for item in items:

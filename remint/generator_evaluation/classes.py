@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from more_itertools import chunked
 
 from remint.classifier.train import Classifier
 from remint.generator_evaluation.scoring import (
@@ -16,7 +17,6 @@ from remint.generator_evaluation.scoring import (
     minted,
     seeds_for,
 )
-from remint.metrics.features import batches
 from remint.metrics.kernel import kernel_distance
 from remint.metrics.validity import KID_LEAST
 
@@ -49,7 +49,7 @@ def sample_classes(
 def _sample(mint: Mint, classifier: Classifier, label: int, count: int, seed: int) -> ClassSample:
     seeds = seeds_for(seed, f"class {label}", count)
     probabilities, features = [], []
-    for part in batches(minted(mint, np.full(count, label, np.int64), seeds), BATCH):
+    for part in chunked(minted(mint, np.full(count, label, np.int64), seeds), BATCH):
         images = np.stack(part)
         probabilities.append(classifier.probabilities(images))
         features.append(classifier.features(images))
@@ -111,6 +111,6 @@ def accuracy_on_test(classifier: Classifier, reals: Reals) -> float | None:
     test = frame[(frame["split"] == "test") & frame["label"].notna()]
     if test.empty:
         return None
-    images = batches(reals.images(test), BATCH)
+    images = chunked(reals.images(test), BATCH)
     found = [classifier.probabilities(np.stack(part)).argmax(axis=1) for part in images]
     return float((np.concatenate(found) == test["label"].to_numpy(np.int64)).mean())

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from more_itertools import chunked
 
 from remint.classifier.train import FORMAT, Classifier, ClassifierConfig, train_classifier
 from remint.core.arrays import to_tensor
 from remint.core.randomness import philox_key
 from remint.images.imageset import ImageSet
-from remint.metrics.features import EffLiteExtractor, Extractor, batches
+from remint.metrics.features import EffLiteExtractor, Extractor
 from remint.metrics.optional import inception_extractor
 from remint.metrics.spaces import THUMBNAIL, thumbnails
 
@@ -44,7 +45,7 @@ class ClassifierExtractor:
     def __call__(self, images: Iterable[np.ndarray]) -> np.ndarray:
         """Map uint8 HWC images of the classifier's shape to float32 [N, D]."""
         return np.concatenate(
-            [self.classifier.features(np.stack(part)) for part in batches(images, BATCH)]
+            [self.classifier.features(np.stack(part)) for part in chunked(images, BATCH)]
         )
 
 
@@ -56,7 +57,7 @@ class ThumbnailExtractor:
 
     def __call__(self, images: Iterable[np.ndarray]) -> np.ndarray:
         """Map uint8 HWC images of one number of channels to float32 [N, D]."""
-        return np.concatenate([thumbnails(np.stack(part)) for part in batches(images, BATCH)])
+        return np.concatenate([thumbnails(np.stack(part)) for part in chunked(images, BATCH)])
 
 
 class DinoExtractor:

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
+from more_itertools import chunked
 
 from remint.core.arrays import to_tensor
 from remint.core.atomic import replaced_file
@@ -44,7 +44,7 @@ class EffLiteExtractor:
     @torch.inference_mode()
     def __call__(self, images: Iterable[np.ndarray]) -> np.ndarray:
         """Map uint8 HWC images of any sizes, C 1 or 3, to float32 [N, 1280]."""
-        rows = [self._features(batch) for batch in batches(images, BATCH)]
+        rows = [self._features(batch) for batch in chunked(images, BATCH)]
         return np.concatenate(rows) if rows else np.zeros((0, efflite.DIMENSIONS), np.float32)
 
     def _features(self, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -53,13 +53,6 @@ class EffLiteExtractor:
         pixels = pixels.to(self._device, memory_format=torch.channels_last)
         features: np.ndarray = self._network(pixels).float().cpu().numpy()
         return features
-
-
-def batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    """Cut a stream into lists of up to `size`."""
-    stream = iter(images)
-    while batch := list(islice(stream, size)):
-        yield batch
 
 
 def cached_features(

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from more_itertools import chunked
 
 from remint.core.arrays import to_tensor
-from remint.metrics.features import BATCH, Extractor, batches
+from remint.metrics.features import BATCH, Extractor
 from remint.metrics.pixels import PairDistance
 
 ALEXNET = "alexnet-owt-7be5be79.pth"
@@ -81,7 +82,7 @@ class InceptionExtractor:
     @torch.inference_mode()
     def __call__(self, images: Iterable[np.ndarray]) -> np.ndarray:
         """Map uint8 HWC images of any sizes, C 1 or 3, to float32 [N, 2048]."""
-        return np.concatenate([self._features(batch) for batch in batches(images, BATCH)])
+        return np.concatenate([self._features(batch) for batch in chunked(images, BATCH)])
 
     def _features(self, images: list[np.ndarray]) -> np.ndarray:
         rows = []

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from remint.core.atomic import replaced_folder
+from remint.core.dotted import dotted
 from remint.networks.weights import write_tensors
 
 TENSORS, FACTS = "state.safetensors", "state.json"
@@ -93,19 +94,9 @@ def _read(path: Path) -> Checkpoint:
         ) from error
 
 
-def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Turn nested mappings into one of dotted names; lists stay values."""
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return one phrase for each setting that differs between two identities."""
-    a, b = flatten(then), flatten(now)
+    a, b = dotted(then), dotted(now)
     names = [name for name in sorted(a.keys() | b.keys()) if a.get(name) != b.get(name)]
     return [f"{name} was {a.get(name)!r} and is {b.get(name)!r}" for name in names]
 

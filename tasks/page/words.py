@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.stage.dotted import dotted
+from remint.core.dotted import dotted
 
 MINUS = "\u2212"
 DASH = "\u2013"

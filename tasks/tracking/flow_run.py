@@ -123,7 +123,7 @@ def parameters(values: Mapping[str, Any]) -> dict[str, str]:
 
 def numbers(figures: Mapping[str, Any]) -> dict[str, float]:
     """Return every number inside nested mappings under its dotted name."""
-    from tasks.stage.dotted import dotted
+    from remint.core.dotted import dotted
 
     leaves = dotted(figures)
     return {key: float(leaf) for key, leaf in leaves.items() if type(leaf) in (int, float)}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.stage.dotted import dotted
+from remint.core.dotted import dotted
 from tasks.stage.git import head
 
 VALUE_LENGTH = 6000  # characters of a parameter's value; MLflow's limit
