@@ -66,7 +66,7 @@ WRONG = [
     ("evaluate_generator.images", 1, "2 or more"),
     ("export_synthetic.attempts", 0.5, "1 or more"),
     ("export_synthetic.filters.confidence", 1.5, "1 or less"),
-    ("export_synthetic.filters.training_copy", -1, "0 or more"),
+    ("export_synthetic.filters.training_copy", 0, "above 0"),
     ("evaluate_synthetic.utility.seeds", 4, "5 or more"),
     ("evaluate_synthetic.utility.confidence", 1, "below 1"),
     ("evaluate_synthetic.utility.fractions[0]", 0, "1 or more"),
