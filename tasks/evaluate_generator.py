@@ -112,8 +112,8 @@ def evaluate(
     with replaced_folder(report) as folder:
         stage.write_json(folder / "metrics.json", metrics)
         stage.write_json(folder / "figures.json", figures)
-        found = sheets(config, mint, reals, yardstick, measured)
-        return metrics, write_gallery(folder, found)
+        pictures = sheets(config, mint, reals, yardstick, measured)
+        return metrics, write_gallery(folder, pictures)
 
 
 def make_yardstick(config: EvaluateGeneratorConfig, clean: ImageSet, reals: Reals) -> Yardstick:

@@ -57,9 +57,9 @@ def render(inputs: Inputs, provenance: Provenance, config: ReportConfig) -> str:
 def verdicts(inputs: Inputs) -> list[Verdict]:
     """Return the verdict of each half of Remint that was evaluated."""
     restored = inputs.restorer
-    found = [verdict(restored.metrics, restored.slices)] if restored else []
+    halves = [verdict(restored.metrics, restored.slices)] if restored else []
     minted = mint_verdict(inputs)
-    return [*found, minted] if minted else found
+    return [*halves, minted] if minted else halves
 
 
 def environment() -> Environment:
@@ -90,13 +90,13 @@ def restorer_sections(
         "extras": restorer.extra_columns(report.slices),
         "pooled": restorer.distances(report.metrics),
     }
-    found = [
+    sections = [
         Section("before-after", "Before and after", "sliders.html", pictures),
         Section("slices", "Every kind and strength of damage", "slices.html", table),
         Section("galleries", "Best, ordinary, worst", "galleries.html", pictures),
     ]
     wanted = {"before-after": pictures["sliders"], "galleries": pictures["groups"]}
-    return [section for section in found if wanted.get(section.anchor, True)]
+    return [section for section in sections if wanted.get(section.anchor, True)]
 
 
 def training_sections(

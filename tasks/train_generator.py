@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with single_run.stop_reasons() as stop_reason, process_group():
             _run(config, clean, args.model, stop_reason)
     except Interrupted as reason:
-        say(f"train_generator: {reason}; the same command goes on from there")
+        say(f"train_generator: {reason}; the same command continues from there")
         raise SystemExit(143) from None
 
 

@@ -65,6 +65,7 @@ def write_restorer(folder: Path) -> Path:
     (folder / "gallery").mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps(METRICS))
     facts = {"slices": SLICES, "notes": ["A note of the evaluation."], "extractor": "EffLite0"}
+    facts["model"] = {"fingerprint": "f00d"}
     (folder / "slices.json").write_text(json.dumps(facts))
     entry = {"id": "1", "kind": "holes", "severity": 3, "psnr_input": 20.0, "psnr": 16.0}
     entries = [{"group": group, **entry} for group in ("best", "worst", "random", "random")]
@@ -254,6 +255,10 @@ def test_thinning_keeps_the_ends() -> None:
 def test_numbers_have_true_minus_signs_and_no_negative_zero() -> None:
     assert (number(-1.5), number(-0.001), number(float("nan"))) == ("\u22121.50", "0.00", "\u2013")
     assert (signed(0.001), signed(2), short(1_200_000)) == ("0.00", "+2.00", "1.2M")
+
+
+def test_the_page_names_the_model_by_its_fingerprint(folders: list[Path]) -> None:
+    assert page(folders).count("f00d") == 1
 
 
 def test_provenance_reads_dvc_lock_and_prefers_the_parameters_that_ran(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_metrics_that_a_store_did_not_take_are_sent_when_it_is_back(
     assert "warning: MLflow did not take metrics" in capsys.readouterr().out
 
 
-def test_the_outbox_does_not_hold_up_its_caller() -> None:
+def test_the_queue_does_not_hold_up_its_caller() -> None:
     gate, sent = threading.Event(), []
     box = delivery.DeliveryQueue("MLflow")
     box.put("a batch", gate.wait)

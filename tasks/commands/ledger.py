@@ -52,9 +52,9 @@ class Ledger:
 
     def put(self, entry: Entry) -> None:
         """Note an entry in place of what was known."""
-        places = ", ".join("?" * len(NAMES))
+        marks = ", ".join("?" * len(NAMES))
         values = (os.fsencode(entry.path), *astuple(entry)[1:])
-        self._store.execute(f"REPLACE INTO files ({', '.join(NAMES)}) VALUES ({places})", values)
+        self._store.execute(f"REPLACE INTO files ({', '.join(NAMES)}) VALUES ({marks})", values)
 
     def quarantined(self) -> list[Entry]:
         """Return what failed, by path."""

@@ -1,10 +1,11 @@
-"""An outbox: one thread sends in order; what cannot be sent is counted and named, never raised."""
+"""A queue to a service: one thread sends in order, and tells what was lost, but never raises."""
 
 import queue
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from tasks.stage.console import say
 
@@ -28,7 +29,7 @@ class DeliveryQueue:
         self._failures = 0
         self._away_until = 0.0
         self._items: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._loop, name="outbox", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="delivery", daemon=True)
         self._thread.start()
 
     def put(
@@ -91,12 +92,13 @@ class DeliveryQueue:
             self._failures, self._away_until = 0, time.monotonic() + AWAY_SECONDS
 
 
+@dataclass(frozen=True)
 class _Item:
-    def __init__(self, what: str, send: Callable[[], object], kept: bool, urgent: bool) -> None:
-        self.what = what
-        self.send = send
-        self.kept, self.urgent = kept, urgent
-        self.done = threading.Event()
+    what: str
+    send: Callable[[], object]
+    kept: bool
+    urgent: bool
+    done: threading.Event = field(default_factory=threading.Event)
 
 
 def one_line(error: Exception) -> str:

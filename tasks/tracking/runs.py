@@ -198,9 +198,9 @@ def open_run(name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> R
 def experiment_id(client: mlflow.MlflowClient) -> str:
     """Return the id of the experiment that runs go to; it is made where there is none."""
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
     return client.create_experiment(name, artifact_location=_artifact_home(), tags=KIND)
 
 
