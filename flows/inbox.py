@@ -27,8 +27,8 @@ def restore_inbox(
     model: champion, challenger or previous of the registry, or a model's folder. Nothing is moved;
     what fails is listed in OUTPUT/quarantine.csv and tried again when the file has changed.
     """
-    module = [sys.executable, "-m", "tasks.commands.inbox"]
-    command = [*module, inbox, output, "--model", model, "--json"]
+    remint = [sys.executable, "-m", "tasks.commands.cli"]
+    command = [*remint, "inbox", inbox, output, "--model", model, "--json"]
     with exclusive.gpu(True):
         end = stages.follow(command, {}, get_run_logger().info, Path.cwd())
     if end.code:

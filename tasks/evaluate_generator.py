@@ -6,7 +6,6 @@ writes metrics.json, figures.json, gallery/ and gallery.json into the folder REP
 figures.json beside those of MODEL.
 """
 
-import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,19 +52,17 @@ T = TypeVar("T")
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage; see --help."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tasks.evaluate_generator",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = stage.parser(
+        "evaluate_generator",
+        __doc__,
+        model="folder of the trained generator",
+        clean="the real image set",
+        report="folder for figures and pictures",
     )
-    parser.add_argument("model", type=Path)
-    parser.add_argument("clean", type=Path)
-    parser.add_argument("report", type=Path)
     parser.add_argument("--beside", type=Path, nargs="+", default=[], metavar="MODEL")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    arguments = parser.parse_args(argv)
-    config = params.load("evaluate_generator", EvaluateGeneratorConfig, arguments.params)
-    run_stage(config, arguments.model, arguments.clean, arguments.report, arguments.beside)
+    given = parser.parse_args(argv)
+    config = params.load("evaluate_generator", EvaluateGeneratorConfig, given.params)
+    run_stage(config, given.model, given.clean, given.report, given.beside)
 
 
 def run_stage(

@@ -62,13 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tasks.evaluate_restorer",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = stage.parser("evaluate_restorer", __doc__)
     parser.add_argument("paths", nargs="+", type=Path, help=" ".join(PATHS) + ", or MODEL REPORT")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--protocol", choices=[protocol.NAME])
     parser.add_argument("--images", type=Path, help="folder of clean images, for a protocol")
     parser.add_argument("--sigma", type=float, help="noise in levels of 0..255: 15, 25, 50")

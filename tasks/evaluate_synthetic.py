@@ -9,7 +9,6 @@ and mint on them, and give both sets beside the whole ones:
   python -m tasks.evaluate_synthetic --also CLEAN25 SYNTHETIC25 CLEAN SYNTHETIC REPORT
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,26 +29,19 @@ from tasks.tracking import runs
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage on the paths given on the command line."""
-    given = _parser().parse_args(argv)
+    parser = stage.parser(
+        "evaluate_synthetic",
+        __doc__,
+        clean="the real image set",
+        synthetic="export, or image set, to be judged",
+        report="folder for figures and pictures",
+    )
+    pair = ("CLEAN", "SYNTHETIC")
+    parser.add_argument("--also", nargs=2, action="append", default=[], metavar=pair)
+    given = parser.parse_args(argv)
     config = params.load("evaluate_synthetic", EvaluateSyntheticConfig, given.params)
     also = [open_sets(*map(Path, pair)) for pair in given.also]
     run_stage(config, open_sets(given.clean, given.synthetic), also, given.report)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tasks.evaluate_synthetic",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("clean", type=Path, help="the real image set")
-    parser.add_argument("synthetic", type=Path, help="export, or image set, to be judged")
-    parser.add_argument("report", type=Path, help="folder for figures and pictures")
-    parser.add_argument(
-        "--also", nargs=2, action="append", default=[], metavar=("CLEAN", "SYNTHETIC")
-    )
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    return parser
 
 
 def open_sets(clean: Path, synthetic: Path) -> Origin:

@@ -3,7 +3,6 @@
 python -m tasks.export_synthetic data/models/generator data/clean data/synthetic data/reports/export
 """
 
-import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,20 +24,18 @@ from tasks.tracking import runs
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the paths and the export_synthetic section; write the export and its report."""
-    given = _arguments(argv)
+    parser = stage.parser(
+        "export_synthetic",
+        __doc__,
+        model="folder of the trained generator",
+        clean="folder of the set that it was trained on",
+        out="folder to export to; must not exist yet",
+        report="folder for counts and pictures",
+    )
+    given = parser.parse_args(argv)
     config = params.load("export_synthetic", ExportConfig, given.params)
     avoid = ingested(given.params)
     run_stage(config, given.model, given.clean, given.out, given.report, avoid)
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tasks.export_synthetic", description=__doc__)
-    parser.add_argument("model", type=Path, help="folder of the trained generator")
-    parser.add_argument("clean", type=Path, help="folder of the set that it was trained on")
-    parser.add_argument("out", type=Path, help="folder to export to; must not exist yet")
-    parser.add_argument("report", type=Path, help="folder for counts and pictures")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    return parser.parse_args(argv)
 
 
 def run_stage(

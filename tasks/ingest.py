@@ -3,7 +3,6 @@
 python -m tasks.ingest data/embedded data/clean data/reports/ingest
 """
 
-import argparse
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +22,14 @@ from tasks.tracking.runs import Run, stage_run
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage on the paths given on the command line."""
-    given = _parser().parse_args(argv)
+    parser = stage.parser(
+        "ingest",
+        __doc__,
+        source="folder of the images or of the table",
+        clean="image set to write",
+        report="folder for counts, statistics and quarantine",
+    )
+    given = parser.parse_args(argv)
     config = load("ingest", IngestConfig, given.params)
     with stage_run("ingest", config) as run:
         whole = open_source(config.source, given.source, config.table, config.name)
@@ -31,15 +37,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         with _reported(census, source, given.report, run):
             ingest(source, config, given.clean, census, _watched(source))
     say(f"ingest: {_sentence(census)}, in {given.clean}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tasks.ingest", description=__doc__)
-    parser.add_argument("source", type=Path, help="folder of the images or of the table")
-    parser.add_argument("clean", type=Path, help="image set to write")
-    parser.add_argument("report", type=Path, help="folder for counts, statistics and quarantine")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    return parser
 
 
 @contextmanager

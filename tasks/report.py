@@ -4,7 +4,6 @@ python -m tasks.report data/reports/ingest data/reports/restorer data/models/res
 takes any number of folders, or folders of such folders, and shows whatever reports it finds.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,14 +26,9 @@ TEMPLATES = Path(__file__).with_name("page") / "templates"
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage on the paths given on the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tasks.report",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = stage.parser("report", __doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("page", type=Path, metavar="PAGE", help="the HTML file to write")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     given = parser.parse_args(argv)
     config = params.load("report", ReportConfig, given.params)
     with runs.stage_run("report", config) as run:

@@ -4,7 +4,6 @@ Checkpoints and curves of a run that is not finished lie in MODEL/checkpoints; a
 the folder stays whole until the new one replaces it.
 """
 
-import argparse
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -23,7 +22,6 @@ from remint.generator.train import GeneratorReport, TrainGeneratorConfig, train_
 from remint.images.imageset import ImageSet
 from remint.networks.weights import save_network
 from remint.training.distributed import process_group, rank
-from remint.training.loop import Interrupted
 from tasks.stage import params, stage
 from tasks.stage.console import say
 from tasks.tracking import runs
@@ -35,19 +33,17 @@ COLUMNS, ROWS = 10, 20  # of a sample grid: images a class, and at most so many 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage; see --help."""
-    parser = argparse.ArgumentParser(prog="python -m tasks.train_generator", description=__doc__)
-    parser.add_argument("clean", type=Path)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser = stage.parser(
+        "train_generator",
+        __doc__,
+        clean="the clean image set",
+        model="folder for the model",
+    )
     args = parser.parse_args(argv)
     config = params.load("train_generator", TrainGeneratorConfig, args.params)
     clean = ImageSet(args.clean)
-    try:
-        with single_run.stop_reasons() as stop_reason, process_group():
-            _run(config, clean, args.model, stop_reason)
-    except Interrupted as reason:
-        say(f"train_generator: {reason}; the same command continues from there")
-        raise SystemExit(143) from None
+    with single_run.interruptible("train_generator") as stop_reason, process_group():
+        _run(config, clean, args.model, stop_reason)
 
 
 def _run(

@@ -4,7 +4,6 @@ Checkpoints and curves of a run that is not finished lie in MODEL/checkpoints; a
 the folder stays whole until the new one replaces it.
 """
 
-import argparse
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -21,7 +20,6 @@ from remint.restorer.restorer import save_card, save_weights
 from remint.restorer.train import Report, TrainRestorerConfig, train_restorer
 from remint.restorer.validation import Validation
 from remint.training.distributed import process_group, rank
-from remint.training.loop import Interrupted
 from tasks.serving.base64_images import encode
 from tasks.stage import params, stage
 from tasks.stage.console import say
@@ -32,20 +30,18 @@ from tasks.training.log import UNFINISHED, TrainingLog
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage; see --help."""
-    parser = argparse.ArgumentParser(prog="python -m tasks.train_restorer", description=__doc__)
-    parser.add_argument("clean", type=Path)
-    parser.add_argument("corrupted", type=Path)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser = stage.parser(
+        "train_restorer",
+        __doc__,
+        clean="the clean image set",
+        corrupted="its damaged pairs",
+        model="folder for the model",
+    )
     args = parser.parse_args(argv)
     config = params.load("train_restorer", TrainRestorerConfig, args.params)
     clean, corrupted = ImageSet(args.clean), ImageSet(args.corrupted)
-    try:
-        with single_run.stop_reasons() as stop_reason, process_group():
-            _run(config, clean, corrupted, args.model, stop_reason)
-    except Interrupted as reason:
-        say(f"train_restorer: {reason}; the same command continues from there")
-        raise SystemExit(143) from None
+    with single_run.interruptible("train_restorer") as stop_reason, process_group():
+        _run(config, clean, corrupted, args.model, stop_reason)
 
 
 def _run(

@@ -126,7 +126,8 @@ def test_a_pass_killed_at_any_moment_is_gone_on_with(places, model: Path) -> Non
     command = [
         sys.executable,
         "-m",
-        "tasks.commands.inbox",
+        "tasks.commands.cli",
+        "inbox",
         *map(str, places),
         "--model",
         str(model),

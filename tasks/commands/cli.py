@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tasks.commands import inbox_options, mint_files
+from tasks.commands import mint_files
 from tasks.commands.model_choice import MODEL_HELP, chosen_model
 from tasks.stage import stage
 
@@ -70,7 +70,13 @@ def _add_inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     watched.set_defaults(run=_inbox)
-    inbox_options.add_arguments(watched)
+    add = watched.add_argument
+    add("inbox", metavar="IN", type=Path, help="the folder that is watched")
+    add("out", metavar="OUT", type=Path, help="where results, ledger and quarantine list go")
+    add("--model", default="champion", help=MODEL_HELP)
+    add("--again", action="store_true", help="also what another model restored before")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
+    add("--json", action="store_true", help="the counts as JSON in the last line")
 
 
 def _add_preset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -103,7 +109,8 @@ def _restore(given: argparse.Namespace) -> None:
 def _inbox(given: argparse.Namespace) -> None:
     from tasks.commands import inbox
 
-    inbox.run(given)
+    counts = inbox.one_pass(given.inbox, given.out, given.model, given.device, given.again)
+    inbox.tell(counts, given.inbox, given.json)
 
 
 def _preset(given: argparse.Namespace) -> None:

@@ -5,7 +5,6 @@ fails is listed in OUT/quarantine.csv and tried again when the file changes. A p
 at any moment is continued by the next.
 """
 
-import argparse
 import csv
 import hashlib
 import json
@@ -13,7 +12,7 @@ import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +22,9 @@ from filelock import FileLock, Timeout
 from remint.core.atomic import replaced_file
 from remint.core.fingerprint import model_fingerprint
 from remint.restorer.restorer import Restorer
-from tasks.commands import inbox_options
 from tasks.commands.ledger import DONE, QUARANTINED, RESTORED, STARTED, Entry, Ledger
 from tasks.commands.model_choice import chosen_model
 from tasks.commands.restore_files import SUFFIXES, RestoreJob, RestoreOptions, restore_one
-from tasks.stage import stage
 from tasks.stage.console import say
 
 LEDGER, LOCK, QUARANTINE = ".remint-inbox.sqlite", ".remint-inbox.lock", "quarantine.csv"
@@ -44,23 +41,14 @@ class Arrival:
     status: os.stat_result
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Make one pass; see --help."""
-    parser = argparse.ArgumentParser(prog="python -m tasks.commands.inbox", description=__doc__)
-    inbox_options.add_arguments(parser)
-    run(parser.parse_args(argv))
-
-
-def run(given: argparse.Namespace) -> None:
-    """Make one pass and print what it did; ValueError where it can't begin."""
-    counts = one_pass(given.inbox, given.out, given.model, given.device, given.again)
+def tell(counts: Counter[str] | None, inbox: Path, as_json: bool) -> None:
+    """Print what a pass did; None: another was at work. as_json: the counts in the last line."""
     if counts is None:
-        say(f"another pass over {given.inbox} is at work; this one leaves it to that")
-        counts = Counter()
+        say(f"another pass over {inbox} is at work; this one leaves it to that")
     else:
         say(", ".join(f"{counts[name]} {name}" for name in sorted(counts)) or "nothing there")
-    if given.json:
-        say(json.dumps(dict(sorted(counts.items()))))
+    if as_json:
+        say(json.dumps(dict(sorted((counts or Counter()).items()))))
 
 
 def one_pass(
@@ -208,7 +196,3 @@ def write_quarantine(ledger: Ledger, path: Path) -> None:
 
 def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-if __name__ == "__main__":
-    stage.entry(main)

@@ -1,5 +1,6 @@
 """The frame of every stage: errors as one line, outputs whole or absent."""
 
+import argparse
 import json
 import math
 import os
@@ -13,6 +14,19 @@ from remint.core.atomic import replaced_file
 from tasks.stage.console import discreet
 
 DIGITS = 6
+
+
+def parser(name: str, description: str | None, **paths: str) -> argparse.ArgumentParser:
+    """Return the parser of `python -m tasks.NAME PATH ... [--params FILE]`; paths: their help."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m tasks.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for path, text in paths.items():
+        made.add_argument(path, type=Path, help=text)
+    made.add_argument("--params", type=Path, default=Path("params.yaml"), help="holds its section")
+    return made
 
 
 def entry(main: Callable[[], None]) -> None:

@@ -55,6 +55,17 @@ def _gpu(stop_reason: Callable[[], str | None]) -> AbstractContextManager[object
 
 
 @contextmanager
+def interruptible(stage: str) -> Iterator[Callable[[], str | None]]:
+    """Yield `stop_reasons`' function; a training that stops for it ends the process with 143."""
+    try:
+        with stop_reasons() as stop_reason:
+            yield stop_reason
+    except Interrupted as reason:
+        say(f"{stage}: {reason}; the same command continues from there")
+        raise SystemExit(128 + signal.SIGTERM) from None
+
+
+@contextmanager
 def stop_reasons() -> Iterator[Callable[[], str | None]]:
     """Yield a function that tells why to stop, or None: SIGTERM, SIGINT, or a parent that is gone.
 
