@@ -236,7 +236,7 @@ def test_equal_runs_give_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_only_the_formats_asked_for_are_written_and_shards_split(tmp_path: Path) -> None:
-    config = replace(CONFIG, formats=("webdataset",), per_class=600)
+    config = replace(CONFIG, formats=("webdataset",), per_class=1200)
     export(FakeMinter(["a"], channels=3), None, config, tmp_path / "out", [])
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         *("webdataset", "manifest.parquet", "rejected.csv", "README.md", "croissant.json"),

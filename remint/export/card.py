@@ -1,9 +1,10 @@
 """The card of an export: README.md with the metadata that Hugging Face reads, and plain words."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from huggingface_hub import DatasetCardData
 
 from remint.export.counts import Counts
 from remint.export.filters import FILTERS
@@ -84,21 +85,21 @@ def card(
 
 
 def _front_matter(facts: ExportFacts, images: int) -> Iterator[str]:
-    """Yield YAML, values as JSON, which YAML takes."""
+    """Yield the YAML block of Hugging Face's dataset cards."""
     task = "image-classification" if facts.class_names else "unconditional-image-generation"
     size = next((name for name, below in SIZES if images < below), "n>1M")
     files = [{"split": SPLIT, "path": FILES[facts.formats[0]]}]
+    metadata = DatasetCardData(
+        pretty_name="Minted images",
+        license="unknown",
+        tags=["synthetic", "machine-generated"],
+        task_categories=[task],
+        annotations_creators=["machine-generated"],
+        size_categories=[size],
+        configs=[{"config_name": "default", "data_files": files}],
+    )
     yield "---"
-    for key, value in {
-        "pretty_name": "Minted images",
-        "license": "unknown",
-        "tags": ["synthetic", "machine-generated"],
-        "task_categories": [task],
-        "annotations_creators": ["machine-generated"],
-        "size_categories": [size],
-        "configs": [{"config_name": "default", "data_files": files}],
-    }.items():
-        yield f"{key}: {json.dumps(value)}"
+    yield metadata.to_yaml()
     yield "---"
     yield ""
 

@@ -8,27 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import mlcroissant as mlc
 import pyarrow.parquet as pq
 
 from remint.export.card import ExportFacts
 
-# terms of Croissant's own vocabulary that a description may use (specification, "Appendix 1")
-TERMS = """citeAs column equivalentProperty extract field fileObject fileProperty fileSet format
-includes isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace
-samplingRate separator source subField transform"""
-CONTEXT = {
-    "@language": "en",
-    "@vocab": "https://schema.org/",
-    "cr": "http://mlcommons.org/croissant/",
-    "dct": "http://purl.org/dc/terms/",
-    "rai": "http://mlcommons.org/croissant/RAI/",
-    "sc": "https://schema.org/",
-    "conformsTo": "dct:conformsTo",
-    "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "examples": {"@id": "cr:examples", "@type": "@json"},
-    **{term: f"cr:{term}" for term in TERMS.split()},
-}
+VERSION = "http://mlcommons.org/croissant/1.0"
 MANIFEST_FILE = "manifest.parquet"
 PARQUET = "application/x-parquet"
 FILE_SETS = {
@@ -36,20 +21,21 @@ FILE_SETS = {
     "imagefolder": ("imagefolder/**/*.png", "image/png"),
     "webdataset": ("webdataset/*.tar", "application/x-tar"),
 }
+INTEGER, FLOAT, TEXT = mlc.DataType.INTEGER, mlc.DataType.FLOAT, mlc.DataType.TEXT
 SCORES = {
-    "seed": ("sc:Integer", "seed that mints the image again"),
-    "confidence": ("sc:Float", "probability of its class by a classifier trained on real images"),
-    "discriminator_score": ("sc:Float", "logit of the discriminator"),
-    "nearest_distance": ("sc:Float", "to the nearest training image, levels of small pixels"),
-    "nearest_ratio": ("sc:Float", "the same over the distance to the second nearest"),
-    "nearest_id": ("sc:Text", "id of the nearest training image"),
+    "seed": (INTEGER, "seed that mints the image again"),
+    "confidence": (FLOAT, "probability of its class by a classifier trained on real images"),
+    "discriminator_score": (FLOAT, "logit of the discriminator"),
+    "nearest_distance": (FLOAT, "to the nearest training image, levels of small pixels"),
+    "nearest_ratio": (FLOAT, "the same over the distance to the second nearest"),
+    "nearest_id": (TEXT, "id of the nearest training image"),
 }
-IDENTITY = {"id": ("sc:Text", "hash of the pixels"), "label": ("sc:Integer", "number of the class")}
+IDENTITY = {"id": (TEXT, "hash of the pixels"), "label": (INTEGER, "number of the class")}
 MANIFEST = {
-    "key": ("sc:Text", "name in every format"),
-    "file": ("sc:Text", "path of the PNG in the image folder"),
-    "sha256": ("sc:Text", "of the PNG file"),
-    "class_name": ("sc:Text", "name of the class"),
+    "key": (TEXT, "name in every format"),
+    "file": (TEXT, "path of the PNG in the image folder"),
+    "sha256": (TEXT, "of the PNG file"),
+    "class_name": (TEXT, "name of the class"),
     **IDENTITY,
     **SCORES,
 }
@@ -61,27 +47,31 @@ def croissant(facts: ExportFacts, folder: Path, images: int) -> dict[str, Any]:
 
     Columns without a single value (labels of a set that has none) are left out.
     """
+    context = mlc.Context(conforms_to=VERSION)
     formats = [name for name in facts.formats if name in FILE_SETS]
     filled = _filled(folder / MANIFEST_FILE)
-    records = [_record_set("manifest", _from("fileObject", MANIFEST_FILE), MANIFEST, filled)]
+    source = {"file_object": MANIFEST_FILE}
+    records = [
+        _records(context, "manifest", _fields(context, "manifest", source, MANIFEST, filled))
+    ]
     if "set" in formats:
-        source = _from("fileSet", "set")
-        whole = _record_set("images", source, {**IDENTITY, **SCORES}, filled)
-        whole["field"].append(_image_field(source))
-        records.insert(0, whole)
-    return {
-        "@context": CONTEXT,
-        "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": "minted-images",
-        "description": f"{images} synthetic images made by a trained generator; no real scenes.",
-        "keywords": ["synthetic", "machine-generated", *facts.class_names],
-        "version": "1.0.0",
-        "rai:dataCollection": f"Minted by a generator with weights {facts.model}.",
-        "rai:dataCollectionType": ["Software Collection"],
-        "distribution": [_manifest_file(folder), *map(_file_set, formats)],
-        "recordSet": records,
-    }
+        fields = _fields(context, "images", {"file_set": "set"}, {**IDENTITY, **SCORES}, filled)
+        records.insert(0, _records(context, "images", [*fields, _image_field(context)]))
+    described: dict[str, Any] = mlc.Metadata(
+        ctx=context,
+        name="minted-images",
+        description=f"{images} synthetic images made by a trained generator; no real scenes.",
+        keywords=["synthetic", "machine-generated", *facts.class_names],
+        version="1.0.0",
+        data_collection=f"Minted by a generator with weights {facts.model}.",
+        data_collection_type=["Software Collection"],
+        distribution=[
+            _manifest_file(context, folder),
+            *(_file_set(context, name) for name in formats),
+        ],
+        record_sets=records,
+    ).to_json()
+    return described
 
 
 def _filled(manifest: Path) -> set[str]:
@@ -92,47 +82,63 @@ def _filled(manifest: Path) -> set[str]:
     return {c.path_in_schema for c in columns if c.statistics.null_count < c.num_values}
 
 
-def _manifest_file(folder: Path) -> dict[str, Any]:
-    name = MANIFEST_FILE
-    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    what = {"@type": "cr:FileObject", "@id": name, "name": name, "encodingFormat": PARQUET}
-    return {**what, "contentUrl": name, "sha256": digest}
+def _manifest_file(context: mlc.Context, folder: Path) -> mlc.FileObject:
+    return mlc.FileObject(
+        ctx=context,
+        id=MANIFEST_FILE,
+        name=MANIFEST_FILE,
+        content_url=MANIFEST_FILE,
+        encoding_formats=[PARQUET],
+        sha256=hashlib.sha256((folder / MANIFEST_FILE).read_bytes()).hexdigest(),
+    )
 
 
-def _file_set(name: str) -> dict[str, Any]:
+def _file_set(context: mlc.Context, name: str) -> mlc.FileSet:
     includes, media = FILE_SETS[name]
-    what = {"@type": "cr:FileSet", "@id": name, "name": name}
-    return {**what, "encodingFormat": media, "includes": includes}
+    return mlc.FileSet(
+        ctx=context, id=name, name=name, encoding_formats=[media], includes=[includes]
+    )
 
 
-def _from(kind: str, name: str) -> dict[str, Any]:
-    return {kind: {"@id": name}}
+def _records(context: mlc.Context, name: str, fields: list[mlc.Field]) -> mlc.RecordSet:
+    return mlc.RecordSet(ctx=context, id=name, name=name, fields=fields)
 
 
-def _record_set(
-    name: str, source: Mapping[str, Any], columns: Columns, filled: set[str]
-) -> dict[str, Any]:
-    fields = [
-        {
-            "@type": "cr:Field",
-            "@id": f"{name}/{column}",
-            "name": f"{name}/{column}",
-            "description": words,
-            "dataType": kind,
-            "source": {**source, "extract": {"column": column}},
-        }
+def _fields(
+    context: mlc.Context,
+    records: str,
+    source: Mapping[str, str],
+    columns: Columns,
+    filled: set[str],
+) -> list[mlc.Field]:
+    return [
+        mlc.Field(
+            ctx=context,
+            id=f"{records}/{column}",
+            name=f"{records}/{column}",
+            description=words,
+            data_types=[kind],
+            source=mlc.Source(
+                ctx=context, extract=mlc.Extract(ctx=context, column=column), **source
+            ),
+        )
         for column, (kind, words) in columns.items()
         if column in filled
     ]
-    return {"@type": "cr:RecordSet", "@id": name, "name": name, "field": fields}
 
 
-def _image_field(source: Mapping[str, Any]) -> dict[str, Any]:
-    pixels = {"extract": {"column": "image"}, "transform": {"jsonPath": "bytes"}}
-    name = {"@type": "cr:Field", "@id": "images/image", "name": "images/image"}
-    return {
-        **name,
-        "description": "the image, as PNG",
-        "dataType": "sc:ImageObject",
-        "source": {**source, **pixels},
-    }
+def _image_field(context: mlc.Context) -> mlc.Field:
+    source = mlc.Source(
+        ctx=context,
+        file_set="set",
+        extract=mlc.Extract(ctx=context, column="image"),
+        transforms=[mlc.Transform(ctx=context, json_path="bytes")],
+    )
+    return mlc.Field(
+        ctx=context,
+        id="images/image",
+        name="images/image",
+        description="the image, as PNG",
+        data_types=[mlc.DataType.IMAGE_OBJECT],
+        source=source,
+    )

@@ -7,9 +7,6 @@ Equal images give equal bytes in every format.
 
 import csv
 import hashlib
-import io
-import json
-import tarfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from webdataset import ShardWriter
 
 from remint.export.destination import folder_name
 from remint.export.filters import Candidate
@@ -26,6 +24,7 @@ from remint.images.imageset import EncodedRecord
 SPLIT = "train"  # minted images are for training alone
 UNLABELLED = "unlabelled"
 MANIFEST_ROWS = 4096
+SHARD_IMAGES = 10_000  # of a tar file at most: its writer remembers the names of one
 # what the image set holds beside its own columns
 SCORES = (
     pa.field("seed", pa.int64()),
@@ -105,34 +104,22 @@ class Tars(Writer):
     def __init__(self, root: Path, shard_bytes: int) -> None:
         super().__init__()
         root.mkdir()
-        self._root, self._limit = root, shard_bytes
-        self._tar: tarfile.TarFile | None = None
-        self._shards = self._written = 0
+        writer = ShardWriter(
+            f"{root.as_posix().replace('%', '%%')}/{SPLIT}-%06d.tar",
+            maxcount=SHARD_IMAGES,
+            maxsize=shard_bytes,
+            mtime=0,  # no time and no owner: equal content, equal bytes
+            user="",
+            group="",
+            verbose=0,
+        )
+        self._shards = self.enter_context(writer)
 
     def add(self, image: ExportedImage) -> None:
         """Append KEY.png, KEY.json and, where there are labels, KEY.cls."""
-        if self._tar is None or self._written >= self._limit:
-            self._next()
         facts = {"id": image.candidate.id, "class_name": image.class_name, **image.scores()}
-        self._append(f"{image.key}.png", image.png)
-        self._append(f"{image.key}.json", json.dumps(facts).encode())
-        if image.label is not None:
-            self._append(f"{image.key}.cls", str(image.label).encode())
-
-    def _next(self) -> None:
-        self.close()
-        path = self._root / f"{SPLIT}-{self._shards:06d}.tar"
-        tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-        self._tar = self.enter_context(tar)
-        self._shards, self._written = self._shards + 1, 0
-
-    def _append(self, name: str, data: bytes) -> None:
-        assert self._tar is not None
-        header = tarfile.TarInfo(name)  # no time and no owner: equal content, equal bytes
-        header.size = len(data)
-        self._tar.addfile(header, io.BytesIO(data))
-        self._tar.members = []  # type: ignore[attr-defined]  # else it remembers every file
-        self._written += tarfile.BLOCKSIZE + len(data)
+        labels = {} if image.label is None else {"cls": image.label}
+        self._shards.write({"__key__": image.key, "png": image.png, "json": facts, **labels})
 
 
 class Manifest(Writer):
