@@ -16,29 +16,9 @@ from annotated_types import Ge, Gt
 
 from remint.core.atomic import replaced_folder
 from remint.core.ranges import Share
-from remint.corruptions.pairs import CorruptConfig
-from remint.export.minting import ExportConfig
-from remint.generator.train import TrainGeneratorConfig
-from remint.generator_evaluation.scoring import EvaluateGeneratorConfig
-from remint.ingest.ingesting import IngestConfig
-from remint.restorer.train import TrainRestorerConfig
-from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig
-from remint.utility.config import EvaluateSyntheticConfig
 from tasks.commands import presets
-from tasks.report import ReportConfig
 from tasks.stage import console, params, stage
-
-SECTIONS = {
-    "ingest": IngestConfig,
-    "corrupt": CorruptConfig,
-    "train_restorer": TrainRestorerConfig,
-    "evaluate_restorer": EvaluateRestorerConfig,
-    "train_generator": TrainGeneratorConfig,
-    "evaluate_generator": EvaluateGeneratorConfig,
-    "export_synthetic": ExportConfig,
-    "evaluate_synthetic": EvaluateSyntheticConfig,
-    "report": ReportConfig,
-}
+from tests.sections import SECTIONS
 
 
 @dataclass(frozen=True)

@@ -12,30 +12,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from ruamel.yaml import YAML
 
 from remint.core.ranges import check
-from remint.corruptions.config import CorruptConfig
-from remint.export.minting import ExportConfig
-from remint.generator.train import TrainGeneratorConfig
-from remint.generator_evaluation.scoring import EvaluateGeneratorConfig
-from remint.ingest.ingesting import IngestConfig
-from remint.restorer.train import TrainRestorerConfig
-from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig
-from remint.utility.config import EvaluateSyntheticConfig
-from tasks.promotion.rules import PromoteConfig
-from tasks.report import ReportConfig
 from tasks.stage import params
+from tests.sections import SECTIONS
 
-SECTIONS = {
-    "ingest": IngestConfig,
-    "corrupt": CorruptConfig,
-    "train_restorer": TrainRestorerConfig,
-    "evaluate_restorer": EvaluateRestorerConfig,
-    "train_generator": TrainGeneratorConfig,
-    "evaluate_generator": EvaluateGeneratorConfig,
-    "export_synthetic": ExportConfig,
-    "evaluate_synthetic": EvaluateSyntheticConfig,
-    "report": ReportConfig,
-    "promote": PromoteConfig,
-}
 HUGE = 10**18
 WRONG = [
     ("ingest.size", 0, "1 or more"),

@@ -68,5 +68,5 @@ def thinned(length: int, most: int) -> np.ndarray:
 
 
 def _axes_of(name: str, history: pd.DataFrame) -> list[str]:
-    found = [axis for axis in ("images", "minutes") if axis in history]
-    return found if name in FIRST else found[:1]
+    known = [axis for axis in ("images", "minutes") if axis in history]
+    return known if name in FIRST else known[:1]

@@ -52,20 +52,20 @@ def class_counts(counts: Mapping[str, Mapping[str, int]]) -> list[ClassCount]:
 
 def facts(statistics: Mapping[str, Any]) -> dict[str, str]:
     """Return sizes, channels, mean and deviation in words."""
-    found = {
+    told = {
         f"{words(name)}, px": _range(lengths)
         for name, lengths in (statistics.get("sizes") or {}).items()
         if lengths
     }
     if "channels" in statistics:
         channels = statistics["channels"]
-        found["Channels"] = f"{channels} ({'grey' if channels == 1 else 'colour'})"
+        told["Channels"] = f"{channels} ({'grey' if channels == 1 else 'colour'})"
     for name, title in (("mean", "Mean, 0..255"), ("std", "Deviation, 0..255")):
         if name in statistics:
-            found[title] = ", ".join(number(value, 1) for value in statistics[name])
+            told[title] = ", ".join(number(value, 1) for value in statistics[name])
     if statistics.get("unlabelled"):
-        found["Without a label"] = count(statistics["unlabelled"])
-    return found
+        told["Without a label"] = count(statistics["unlabelled"])
+    return told
 
 
 def _range(lengths: Mapping[str, float]) -> str:

@@ -98,7 +98,7 @@ def copy_sections(inputs: Inputs, provenance: Provenance, config: ReportConfig) 
             ("held_out", "For comparison: the most copy-like real held-out images"),
         )
     }
-    named = {title: found for title, found in groups.items() if found}
+    named = {title: chosen for title, chosen in groups.items() if chosen}
     data = {**report.facts["copycheck"], "pairs": named, "spaces_named": SPACES}
     return [Section("copies", "Is any a copy?", "mint_copies.html", data)]
 

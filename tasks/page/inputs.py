@@ -99,13 +99,13 @@ def read_inputs(folders: Iterable[Path]) -> Inputs:
 def _candidates(folders: Iterable[Path]) -> list[Path]:
     """Return each folder, or those right below it where it holds no report itself."""
     signs = [sign for sign, _ in READERS.values()]
-    found: list[Path] = []
+    reports: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
             continue
         own = any(sign(folder) for sign in signs)
-        found += [folder] if own else sorted(path for path in folder.iterdir() if path.is_dir())
-    return list(dict.fromkeys(found))
+        reports += [folder] if own else sorted(path for path in folder.iterdir() if path.is_dir())
+    return list(dict.fromkeys(reports))
 
 
 def _read_ingest(folder: Path) -> IngestReport:

@@ -76,8 +76,8 @@ def trained_kinds(values: Mapping[str, Any]) -> set[str] | None:
 def extra_columns(slices: Iterable[Row]) -> list[str]:
     """Return which figures beyond PSNR and SSIM any slice has, in the order they are shown."""
     known = ("psnr_inside", "psnr_outside", "lpips_input", "lpips")
-    found = {name: value for row in slices for name, value in row.items()}
-    return [name for name in known if name in found] + list(distances(found))
+    figures = {name: value for row in slices for name, value in row.items()}
+    return [name for name in known if name in figures] + list(distances(figures))
 
 
 def distances(figures: Row) -> dict[str, float]:

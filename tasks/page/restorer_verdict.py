@@ -114,12 +114,12 @@ def _loser_sentences(damaged: Sequence[Row], rivals: Sequence[Row]) -> list[str]
     doubt = [slice_name(row) for row in damaged if row["gain_low"] <= 0 <= row["gain_high"]]
     won = wins(rivals)
     lost = [slice_name(row) for row in rivals if row not in won]
-    found = [
+    groups = [
         (worse, "It makes worse"),
         (doubt, "No clear gain in"),
         (lost, "The classical filter is as good or better in"),
     ]
-    return [f"{start}: {listed(names, 6)}." for names, start in found if names]
+    return [f"{start}: {listed(names, 6)}." for names, start in groups if names]
 
 
 def _gain_tile(metrics: Mapping[str, float]) -> Tile | None:
