@@ -369,5 +369,5 @@ def test_the_outcome_is_said_in_one_line() -> None:
 
 
 def test_a_classifier_that_would_see_no_whole_batch_is_refused() -> None:
-    with pytest.raises(ValueError, match="training_images is 10"):
+    with pytest.raises(ValueError, match="training_images: found 10"):
         replace(CONFIG, training_images=10)

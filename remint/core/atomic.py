@@ -50,11 +50,11 @@ def _swap(partial: Path, target: Path) -> None:
 
 def _sync_files(folder: Path) -> None:
     """Bring all that is in the folder to the disk: with many files by one sync of all systems."""
-    found = [folder, *folder.rglob("*")]
-    if len(found) > MANY:
+    paths = [folder, *folder.rglob("*")]
+    if len(paths) > MANY:
         os.sync()
         return
-    for path in found:
+    for path in paths:
         _sync(path)
 
 
@@ -81,13 +81,13 @@ def settle_leftovers(path: Path | str) -> None:
     """Put back what a process that was killed between two renames had moved away; drop the rest."""
     target = Path(path).absolute()
     short = _short(target.name)
-    for found in target.parent.glob(f".{_escaped(short)}.*"):
-        pid = found.name[len(short) + 2 :].partition(".")[0]
-        if found.suffix in (".partial", ".old") and pid.isdigit() and not _alive(int(pid)):
-            if found.suffix == ".old" and not os.path.lexists(target):
-                found.rename(target)
+    for leftover in target.parent.glob(f".{_escaped(short)}.*"):
+        pid = leftover.name[len(short) + 2 :].partition(".")[0]
+        if leftover.suffix in (".partial", ".old") and pid.isdigit() and not _alive(int(pid)):
+            if leftover.suffix == ".old" and not os.path.lexists(target):
+                leftover.rename(target)
             else:
-                shutil.rmtree(found, ignore_errors=True)
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _escaped(name: str) -> str:

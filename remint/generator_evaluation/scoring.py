@@ -94,8 +94,8 @@ class EvaluateGeneratorConfig:
     def __post_init__(self) -> None:
         if self.training_images < self.classifier.batch:
             raise ValueError(
-                f"training_images is {self.training_images}; it must be classifier.batch "
-                f"({self.classifier.batch}) or more."
+                f"training_images: found {self.training_images}, needed classifier.batch "
+                f"({self.classifier.batch}) or more"
             )
 
 

@@ -10,6 +10,7 @@ from tasks.page.drawing import INK, PAPER, SERIES, axes, svg
 from tasks.page.words import share
 
 WIDTH, ROW, FOOT = 640, 28, 30
+NAMES = 12  # px
 CONTROLS = ("real_duplicates", "real_shuffled")
 
 
@@ -43,8 +44,10 @@ def _chart(fraction: str, arms: Sequence[Mapping[str, Any]], span: tuple[float, 
             chart.plot(interval, (row, row), color=colour)
             chart.plot(arm["accuracy"], row, "o", color=colour, mfc=PAPER, mew=3, ms=9)
             text, spot = share(arm["accuracy"]), (interval[1], row)
-            chart.annotate(text, spot, (8, 0), textcoords="offset points", va="center", color=INK)
-        chart.set_yticks(range(len(arms)), titles, color=INK)
+            chart.annotate(
+                text, spot, (8, 0), textcoords="offset points", va="center", color=INK, size=NAMES
+            )
+        chart.set_yticks(range(len(arms)), titles, color=INK, size=NAMES)
         chart.set_xlim(*span)
         chart.set_ylim(len(arms) - 0.5, -0.5)
         digits = 0 if span[1] - span[0] >= 0.05 else 1
