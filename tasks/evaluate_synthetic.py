@@ -82,14 +82,33 @@ def judge_utility(
     config: EvaluateSyntheticConfig, main: Origin, also: Sequence[Origin]
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Fit every arm; return utility.json and the figures for metrics.json."""
-    if len(main.clean.class_names) < 2:
-        note = "Usefulness is judged by a classifier, and this set has no two classes."
+    missing = _without_images(main.synthetic)
+    if note := _not_judged(len(main.clean.class_names), missing):
         return {"notes": [note], "arms": [], "verdicts": [], "controls": [], "gaps": []}, {}
     study = prepare(main, also, config, str(pick_device(config.device)))
     total = len(study.experiment.jobs())
     fits = list(progress(fit_all(study.experiment, config.workers), total, "classifiers"))
     outcomes = Outcomes(study.experiment, fits, study.labels)
-    return utility_facts(outcomes, study.notes), utility_metrics(outcomes)
+    lacking = f"No minted image of {', '.join(missing)}: no arm of minted images knows of it."
+    notes = [*study.notes, *([lacking] if missing else [])]
+    return utility_facts(outcomes, notes), utility_metrics(outcomes)
+
+
+def _without_images(synthetic: ImageSet) -> list[str]:
+    """Return the names of the classes of which the export has no image."""
+    labels = set(synthetic.frame()["label"].dropna())
+    return [name for label, name in enumerate(synthetic.class_names) if label not in labels]
+
+
+def _not_judged(classes: int, missing: Sequence[str]) -> str | None:
+    if classes < 2:
+        return "Usefulness is judged by a classifier, and this set has no two classes."
+    if classes - len(missing) < 2:
+        return (
+            f"Usefulness is not judged: {classes - len(missing)} of {classes} classes have minted "
+            "images, a classifier needs two; the section on the export shows what was rejected."
+        )
+    return None
 
 
 def _tell(utility: Mapping[str, Any], copies: Mapping[str, Any]) -> None:

@@ -216,3 +216,16 @@ def test_an_export_without_an_image_set_is_refused_with_the_remedy(tmp_path: Pat
     (tmp_path / "synthetic" / "manifest.parquet").touch()
     with pytest.raises(ValueError, match=r"add set to export_synthetic\.formats"):
         run(tmp_path)
+
+
+def test_an_export_without_images_of_a_class_or_of_any_ends_in_a_report(tmp_path: Path) -> None:
+    sets(tmp_path)
+    facts = {"synthetic": {"data": ImageSet(tmp_path / "clean").fingerprint}}
+    whole = list(records({"train": 60}, 2, 3))
+    metadata = {"class_names": ["0", "1", "2"], "channels": 1, **facts}
+    for labels, said in (((0, 2), "No minted image of 1"), ((), "0 of 3 classes have minted")):
+        rows = [record for record in whole if record.label in labels]
+        write(tmp_path / "synthetic" / "set", rows, metadata=metadata)
+        run(tmp_path)
+        assert any(said in note for note in loaded(tmp_path, "utility.json")["notes"])
+    assert loaded(tmp_path, "copycheck.json")["verdict"].startswith("Not checked")
