@@ -216,6 +216,24 @@ def test_mlcroissant_validates_and_reads_the_description(
     assert len(records) == len(rows) == len(list(dataset.records("manifest")))
 
 
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")  # rdflib, used by mlcroissant
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # pandas, of mlcroissant
+def test_soft_labels_are_the_classifiers_probabilities_and_named_as_distillation(
+    made: tuple[Path, Summary],
+) -> None:
+    import mlcroissant
+
+    out, summary = made
+    frame = ImageSet(out / "set").frame()
+    soft = np.stack(list(frame["soft_label"]))
+    assert soft.shape == (16, 4) and np.allclose(soft.sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(soft[np.arange(16), frame["label"].astype(int)], frame["confidence"])
+    dataset = mlcroissant.Dataset(jsonld=str(out / "croissant.json"))
+    for record, row in zip(dataset.records("images"), soft, strict=True):
+        assert np.allclose(record["images/soft_label"], row)
+    assert "distillation" in (out / "README.md").read_text() and "distil" in summary.notes[0]
+
+
 def test_what_was_rejected_is_kept_with_its_reason(tmp_path: Path) -> None:
     minter = FakeMinter(["a"])
     picky = replace(CONFIG.filters, least_deviation=29.0)

@@ -33,6 +33,12 @@ LIMITS = """\
 - Every PNG says in its XMP metadata that it was made by a trained model (IPTC DigitalSourceType
   `trainedAlgorithmicMedia`). Programs that re-save an image drop that mark.
 """
+DISTILLATION = (
+    "`soft_label` holds that classifier's probability of every class, in the order of the class "
+    "numbers. Learning from it is distillation: what is gained comes from the classifier, which "
+    "saw real images, as well as from these images. Compare it with real images that carry the "
+    "same classifier's probabilities."
+)
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,8 @@ def _figures(counts: Counts, metrics: Mapping[str, float]) -> Iterator[str]:
             "The classifier that filtered by class is right on "
             f"{metrics['filter_classifier_accuracy']:.1%} of the real held-out images."
         )
+        yield ""
+        yield DISTILLATION
     if "nearest_distance_median" in metrics:
         yield (
             "Distance to the nearest training image in grey levels at 16 x 16 px: median "

@@ -21,6 +21,7 @@ FILE_SETS = {
     "imagefolder": ("imagefolder/**/*.png", "image/png"),
     "webdataset": ("webdataset/*.tar", "application/x-tar"),
 }
+SOFT_LABEL = "soft_label"  # a list a row
 INTEGER, FLOAT, TEXT = mlc.DataType.INTEGER, mlc.DataType.FLOAT, mlc.DataType.TEXT
 SCORES = {
     "seed": (INTEGER, "seed that mints the image again"),
@@ -29,6 +30,7 @@ SCORES = {
     "nearest_distance": (FLOAT, "to the nearest training image, levels of small pixels"),
     "nearest_ratio": (FLOAT, "the same over the distance to the second nearest"),
     "nearest_id": (TEXT, "id of the nearest training image"),
+    SOFT_LABEL: (FLOAT, "probability of every class by that classifier: its knowledge, distilled"),
 }
 IDENTITY = {"id": (TEXT, "hash of the pixels"), "label": (INTEGER, "number of the class")}
 MANIFEST = {
@@ -79,7 +81,8 @@ def _filled(manifest: Path) -> set[str]:
     footer = pq.read_metadata(manifest)
     groups = [footer.row_group(n) for n in range(footer.num_row_groups)]
     columns = [group.column(n) for group in groups for n in range(group.num_columns)]
-    return {c.path_in_schema for c in columns if c.statistics.null_count < c.num_values}
+    filled = [c for c in columns if c.statistics.null_count < c.num_values]
+    return {column.path_in_schema.partition(".")[0] for column in filled}  # lists have leaves
 
 
 def _manifest_file(context: mlc.Context, folder: Path) -> mlc.FileObject:
@@ -118,6 +121,7 @@ def _fields(
             name=f"{records}/{column}",
             description=words,
             data_types=[kind],
+            repeated=column == SOFT_LABEL or None,
             source=mlc.Source(
                 ctx=context, extract=mlc.Extract(ctx=context, column=column), **source
             ),

@@ -76,7 +76,7 @@ def export(
             kept = _kept(minted(model, filters, config, want), counts, rejected)
             images = _written(kept, writers, model.class_names, encode)
             _drain(show(images, int(want.sum())), folder, config, facts)
-        notes = [*absent(config.filters, reals, limits), *_shortfalls(counts)]
+        notes = [*_distilled(reals), *absent(config.filters, reals, limits), *_shortfalls(counts)]
         summary = Summary(counts.metrics(reals.accuracy if reals else None), notes, counts)
         _describe(folder, facts, summary)
         check_fresh(out)
@@ -171,6 +171,14 @@ def _set_metadata(config: ExportConfig, facts: ExportFacts) -> Mapping[str, Any]
         "created": created,
         "synthetic": {"model": facts.model, "data": facts.data},
     }
+
+
+def _distilled(reals: RealSide | None) -> Iterator[str]:
+    if reals is not None and reals.classifier is not None:
+        yield (
+            "The column soft_label holds the probabilities of the classifier that filtered: "
+            "learning from it is distillation of what that classifier knows of real images."
+        )
 
 
 def _shortfalls(counts: Counts) -> Iterator[str]:

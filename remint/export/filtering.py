@@ -128,11 +128,12 @@ class Confidence:
         self._classifier, self._limit = classifier, limit
 
     def __call__(self, batch: Batch) -> Finding:
-        """Ask for the probability of the class that was minted."""
+        """Ask for the probability of the class that was minted; that of all is a soft label."""
         probabilities = self._classifier.probabilities(batch.images)
         values = probabilities[np.arange(len(batch)), batch.labels]
         limits = _limits(self._limit, len(batch))
-        return Finding(values, limits, {"confidence": values.tolist()})
+        scores = {"confidence": values.tolist(), "soft_label": probabilities.tolist()}
+        return Finding(values, limits, scores)
 
 
 class Discriminator:

@@ -93,8 +93,8 @@ class Candidate:
     """A minted image, all that is known of it, and why it was rejected (None: kept).
 
     image: uint8 SSC. nearest_distance: to the nearest training image, levels of small pixels;
-    nearest_ratio: the same over the distance to the second nearest. None: nobody said, or an
-    earlier filter had rejected the image.
+    nearest_ratio: the same over the distance to the second nearest. soft_label: the classifier's
+    probability of every class. None: nobody said, or an earlier filter had rejected the image.
     """
 
     image: np.ndarray
@@ -107,3 +107,4 @@ class Candidate:
     nearest_distance: float | None = None
     nearest_ratio: float | None = None
     nearest_id: str | None = None
+    soft_label: list[float] | None = None

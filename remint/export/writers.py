@@ -33,6 +33,7 @@ SCORES = (
     pa.field("nearest_distance", pa.float32()),
     pa.field("nearest_ratio", pa.float32()),
     pa.field("nearest_id", pa.string()),
+    pa.field("soft_label", pa.list_(pa.float32())),
 )
 MANIFEST = pa.schema(
     [
