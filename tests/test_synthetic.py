@@ -11,7 +11,7 @@ import pytest
 from remint.classifier.train import ClassifierConfig
 from remint.core.ranges import check
 from remint.export.filtering import Filter, absent, build_filters, filtered
-from remint.export.filters import FILTERS, SETTINGS, Batch, Candidate, FilterConfig
+from remint.export.filters import FILTERS, SETTINGS, Candidate, FilterConfig, MintedBatch
 from remint.export.marking import SigningConfig
 from remint.export.minting import (
     ExportConfig,
@@ -89,15 +89,15 @@ def filters_of(reals: RealSide | None, config: FilterConfig = ALL) -> list[Filte
     return build_filters(config, reals, model.logits, limits)
 
 
-def judged(
+def sieved(
     images: Sequence[np.ndarray], label: int, reals: RealSide, config: FilterConfig = ALL
 ) -> list[Candidate]:
     return filtered(batch(images, label), filters_of(reals, config))
 
 
-def batch(images: Sequence[np.ndarray], label: int) -> Batch:
+def batch(images: Sequence[np.ndarray], label: int) -> MintedBatch:
     labels = np.full(len(images), label, np.int64)
-    return Batch(np.stack(images), labels, np.arange(len(images)))
+    return MintedBatch(np.stack(images), labels, np.arange(len(images)))
 
 
 def reasons(found: Sequence[Candidate]) -> list[str | None]:
@@ -167,10 +167,10 @@ def test_a_copy_of_a_training_image_is_named_even_noisy_or_shifted(
     shifted = np.concatenate([copied[1:], copied[-1:]])
     tricks = [copied.astype(np.uint8), np.clip(copied + noise, 0, 255).astype(np.uint8)]
     tricks.append(shifted.astype(np.uint8))
-    candidates = judged(tricks, 0, reals)
+    candidates = sieved(tricks, 0, reals)
     assert reasons(candidates) == ["exact_duplicate", "training_copy", "training_copy"]
     assert {c.nearest_id for c in candidates[1:]} == {clean.at(1)[0]["id"]}
-    alone = judged(tricks, 0, reals, replace(OFF, training_copy=0.01))
+    alone = sieved(tricks, 0, reals, replace(OFF, training_copy=0.01))
     assert set(reasons(alone)) == {"training_copy"} and alone[0].nearest_distance == 0.0
 
 
@@ -178,7 +178,7 @@ def test_the_filter_rejects_what_the_copy_check_would_suspect(reals: RealSide) -
     images = np.stack([drawn(0, seed) for seed in range(30)])
     images[:10] = reals.train.images[:10] // 2 + 40
     suspected = reals.alarm(0.01)(look(reals.spaces, images))
-    rejected = reasons(judged(list(images), 0, reals, replace(OFF, training_copy=0.01)))
+    rejected = reasons(sieved(list(images), 0, reals, replace(OFF, training_copy=0.01)))
     assert [reason == "training_copy" for reason in rejected] == suspected.tolist()
     assert 0 < suspected.sum() < 30
 
@@ -188,7 +188,7 @@ def test_an_exact_copy_of_a_held_out_image_is_rejected_too(
 ) -> None:
     row, held_out = clean.at(0)
     assert row["split"] == "val"
-    assert reasons(judged([held_out], 0, reals)) == ["exact_duplicate"]
+    assert reasons(sieved([held_out], 0, reals)) == ["exact_duplicate"]
 
 
 def test_repeats_within_the_export_are_rejected_across_batches(reals: RealSide) -> None:
@@ -204,7 +204,7 @@ def test_repeats_within_the_export_are_rejected_across_batches(reals: RealSide) 
 
 def test_an_image_of_another_class_lacks_confidence(reals: RealSide) -> None:
     assert reals.accuracy == 1.0
-    assert reasons(judged([drawn(2, 5), drawn(0, 6)], 0, reals)) == ["confidence", None]
+    assert reasons(sieved([drawn(2, 5), drawn(0, 6)], 0, reals)) == ["confidence", None]
 
 
 def test_the_discriminator_rejects_about_its_share_of_each_class(reals: RealSide) -> None:
@@ -218,7 +218,7 @@ def test_each_filter_can_be_switched_off_and_its_score_is_known(
     clean: ImageSet, reals: RealSide
 ) -> None:
     blank = np.zeros((SIDE, SIDE, 1), np.uint8)
-    candidates = judged([blank, blank, clean.at(1)[1], drawn(2, 5)], 0, reals, OFF)
+    candidates = sieved([blank, blank, clean.at(1)[1], drawn(2, 5)], 0, reals, OFF)
     assert reasons(candidates) == [None] * 4
     for candidate in candidates:
         scores = (candidate.confidence, candidate.discriminator_score, candidate.nearest_distance)
@@ -235,7 +235,7 @@ def test_an_unlabelled_colour_set_is_filtered_without_a_classifier(tmp_path: Pat
     clean = clean_set(tmp_path / "clean", channels=3)
     reals = read_reals(clean, (SIDE, SIDE, 3), 1, REALS, 1, "cpu")
     assert reals.classifier is None and reals.accuracy is None and reals.counts.tolist() == [96]
-    candidates = judged([clean.at(1)[1], drawn(0, 2, 3)], 0, reals)
+    candidates = sieved([clean.at(1)[1], drawn(0, 2, 3)], 0, reals)
     assert reasons(candidates) == ["exact_duplicate", None] and candidates[1].confidence is None
 
 

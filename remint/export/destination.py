@@ -9,21 +9,21 @@ SIGNS = ("part-00000.parquet", "generator.json", "restorer.json", "manifest.parq
 UNSAFE = re.compile(r'[\x00-\x1f\x7f%/\\:*?"<>|\[\]]|^[. ]|[. ]$')
 
 
-def check_place(out: Path, inputs: Iterable[Path]) -> None:
+def check_destination(out: Path, inputs: Iterable[Path]) -> None:
     """Raise ValueError where an export to `out` would overwrite something or mix with data.
 
     inputs: folders that are trained on or read from; `out` may neither lie in one nor hold one.
     """
     check_fresh(out)
-    place = out.resolve()
+    target = out.resolve()
     for folder in inputs:
         known = folder.resolve()
-        if place.is_relative_to(known) or known.is_relative_to(place):
+        if target.is_relative_to(known) or known.is_relative_to(target):
             raise ValueError(
                 f"{out} and {folder} lie in one another: minted images would be taken for real "
                 "ones; choose a folder elsewhere"
             )
-    for parent in place.parents:
+    for parent in target.parents:
         sign = next((name for name in SIGNS if (parent / name).exists()), None)
         if sign:
             raise ValueError(
@@ -40,5 +40,5 @@ def check_fresh(out: Path) -> None:
 
 def folder_name(name: str) -> str:
     """Return a class name as a folder's name: what file systems forbid stands as %XX."""
-    safe = UNSAFE.sub(lambda found: "".join(f"%{ord(c):02X}" for c in found.group()), name)
+    safe = UNSAFE.sub(lambda match: "".join(f"%{ord(c):02X}" for c in match.group()), name)
     return safe or "%"

@@ -13,7 +13,7 @@ from remint.core.device import pick_device
 from remint.export.card import ExportFacts, card
 from remint.export.counts import Counts
 from remint.export.croissant import croissant
-from remint.export.destination import check_fresh, check_place
+from remint.export.destination import check_destination, check_fresh
 from remint.export.filtering import absent, build_filters
 from remint.export.filters import Candidate
 from remint.export.marking import Encoder, marking_encoder
@@ -61,7 +61,7 @@ def export(
     progress. A class of which no image passes is named in the notes. Raises ValueError where `out`
     is not free, or the real set is another one than the generator's.
     """
-    check_place(out, inputs)
+    check_destination(out, inputs)
     encode = marking_encoder(config.c2pa)
     reals = _reals(model, clean, config)
     want = wanted(config, model.class_names, None if reals is None else reals.counts)

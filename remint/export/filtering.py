@@ -1,7 +1,7 @@
 """Minted images in, the same images out with what is known of each and why it was rejected.
 
-Filters judge and mint nothing. Each sees what those before it let through, so the dear ones look at
-few; the order is that of remint.export.filters.FILTERS.
+Filters measure and reject; they mint nothing. Each sees what those before it let through, so the
+dear ones look at few; the order is that of remint.export.filters.FILTERS.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from remint.classifier.train import Classifier
-from remint.export.filters import FILTERS, Batch, Candidate, FilterConfig, Finding, Rejection
+from remint.export.filters import FILTERS, Candidate, FilterConfig, Finding, MintedBatch, Rejection
 from remint.export.reals import RealSide
 from remint.images.imageset import pixel_id
 from remint.metrics.suspects import look
@@ -23,12 +23,12 @@ class Filter(Protocol):
 
     name: str
 
-    def __call__(self, batch: Batch) -> Finding:
+    def __call__(self, batch: MintedBatch) -> Finding:
         """Say what is known of the images of a batch."""
         ...
 
 
-def filtered(batch: Batch, filters: Sequence[Filter]) -> list[Candidate]:
+def filtered(batch: MintedBatch, filters: Sequence[Filter]) -> list[Candidate]:
     """Return every image of the batch, in order, kept or with the first reason against it."""
     known: list[dict[str, Any]] = [{"id": pixel_id(image)} for image in batch.images]
     left = np.arange(len(batch))
@@ -95,21 +95,21 @@ class Validity:
     def __init__(self, limit: float | None) -> None:
         self._limit = limit
 
-    def __call__(self, batch: Batch) -> Finding:
+    def __call__(self, batch: MintedBatch) -> Finding:
         """Measure the deviation of the pixels, in levels."""
         values = batch.images.reshape(len(batch), -1).std(axis=1)
         return Finding(values, _limits(self._limit, len(batch)), {})
 
 
 class ExactDuplicates:
-    """Rejects images whose pixels came before; equal ones would be judged alike in any case."""
+    """Rejects images whose pixels came before; equal ones would fare alike in any case."""
 
     name = "exact_duplicate"
 
     def __init__(self, real_ids: frozenset[str]) -> None:
         self._seen = set(real_ids)
 
-    def __call__(self, batch: Batch) -> Finding:
+    def __call__(self, batch: MintedBatch) -> Finding:
         """Say 1 for a new image, 0 for one that came before; remember all."""
         fresh = np.zeros(len(batch))
         for row, image in enumerate(batch.images):
@@ -127,7 +127,7 @@ class Confidence:
     def __init__(self, classifier: Classifier, limit: float | None) -> None:
         self._classifier, self._limit = classifier, limit
 
-    def __call__(self, batch: Batch) -> Finding:
+    def __call__(self, batch: MintedBatch) -> Finding:
         """Ask for the probability of the class that was minted; that of all is a soft label."""
         probabilities = self._classifier.probabilities(batch.images)
         values = probabilities[np.arange(len(batch)), batch.labels]
@@ -145,7 +145,7 @@ class Discriminator:
         """limits: float32 [K], a score a class; None: off, or no discriminator."""
         self._critic, self._by_class = critic, limits
 
-    def __call__(self, batch: Batch) -> Finding:
+    def __call__(self, batch: MintedBatch) -> Finding:
         """Ask for the discriminator's logits."""
         scores = self._critic(batch.images, batch.labels)
         off = _limits(None, len(batch))
@@ -164,7 +164,7 @@ class TrainingCopies:
         self._reals = reals
         self._alarm = None if share is None else reals.alarm(share)
 
-    def __call__(self, batch: Batch) -> Finding:
+    def __call__(self, batch: MintedBatch) -> Finding:
         """Look the nearest training images up; a suspect's least statistic is below its limit."""
         lookup = look(self._reals.spaces, batch.images)
         pixels = lookup.by_space["pixels"]
@@ -187,7 +187,7 @@ class NearDuplicates:
         self._pixels, self._by_class = reals.pixels, reals.class_distances(share)
         self._kept: dict[int, np.ndarray] = {}
 
-    def __call__(self, batch: Batch) -> Finding:
+    def __call__(self, batch: MintedBatch) -> Finding:
         """Measure the distance of each image to those let through before it."""
         values = np.full(len(batch), np.inf)
         versions = self._pixels.versions(batch.images)

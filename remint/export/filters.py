@@ -50,7 +50,7 @@ class FilterConfig:
 
 
 @dataclass(frozen=True)
-class Batch:
+class MintedBatch:
     """Minted images on their way through the filters: uint8 [N, S, S, C], int64 [N], int64 [N]."""
 
     images: np.ndarray
@@ -61,9 +61,9 @@ class Batch:
         """Return the number of images."""
         return len(self.images)
 
-    def take(self, rows: np.ndarray) -> "Batch":
+    def take(self, rows: np.ndarray) -> "MintedBatch":
         """Return some of the images."""
-        return Batch(self.images[rows], self.labels[rows], self.seeds[rows])
+        return MintedBatch(self.images[rows], self.labels[rows], self.seeds[rows])
 
 
 @dataclass(frozen=True)

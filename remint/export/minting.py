@@ -11,7 +11,7 @@ from remint.core.device import DeviceName
 from remint.core.randomness import philox_key
 from remint.core.ranges import Megabytes, Seed
 from remint.export.filtering import Filter, filtered
-from remint.export.filters import Batch, Candidate, FilterConfig
+from remint.export.filters import Candidate, FilterConfig, MintedBatch
 from remint.export.marking import SigningConfig
 from remint.export.reals import RealsConfig
 
@@ -133,10 +133,10 @@ def _turn(missing: np.ndarray, left: np.ndarray) -> np.ndarray:
     return np.array(labels, np.int64)
 
 
-def mint_batch(model: Model, labels: np.ndarray, seeds: Sequence[int]) -> Batch:
+def mint_batch(model: Model, labels: np.ndarray, seeds: Sequence[int]) -> MintedBatch:
     """Mint for int64 [N] and N seeds."""
     numbers = np.array(seeds, np.int64)
-    return Batch(model.mint(labels, numbers), labels, numbers)
+    return MintedBatch(model.mint(labels, numbers), labels, numbers)
 
 
 def discriminator_limits(model: Model, share: float | None, seed: int) -> np.ndarray | None:

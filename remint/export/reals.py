@@ -1,7 +1,7 @@
 """What real images have to say about minted ones: are they copies, and are they of their class?
 
-The classifier here is trained for the export alone; the one that judges whether minted images help
-is another, with another seed, so that no image is kept for pleasing its own judge.
+The classifier here is trained for the export alone; the one that says whether minted images help is
+another, with another seed, so that no image is kept for pleasing the one that grades it.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Is each class right? Minted images class by class, judged by a classifier of the real ones."""
+"""Is each class right? Minted images class by class, named by a classifier of the real ones."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -53,9 +53,9 @@ def _sample(mint: Mint, classifier: Classifier, label: int, count: int, seed: in
         images = np.stack(part)
         probabilities.append(classifier.probabilities(images))
         features.append(classifier.features(images))
-    found = np.concatenate(probabilities)
+    every = np.concatenate(probabilities)
     return ClassSample(
-        label, seeds, found[:, label], found.argmax(1) == label, np.concatenate(features)
+        label, seeds, every[:, label], every.argmax(1) == label, np.concatenate(features)
     )
 
 
@@ -89,7 +89,7 @@ def _row(sample: ClassSample, name: str, real: np.ndarray) -> Row:
 
 
 def class_notes(rows: list[Row], accuracy: float | None) -> list[str]:
-    """Say by what the classes were judged, and which KID is absent."""
+    """Say by what the classes were named, and which KID is absent."""
     notes = []
     if accuracy is not None:
         notes.append(
@@ -112,5 +112,5 @@ def accuracy_on_test(classifier: Classifier, reals: Reals) -> float | None:
     if test.empty:
         return None
     images = chunked(reals.images(test), BATCH)
-    found = [classifier.probabilities(np.stack(part)).argmax(axis=1) for part in images]
-    return float((np.concatenate(found) == test["label"].to_numpy(np.int64)).mean())
+    named = [classifier.probabilities(np.stack(part)).argmax(axis=1) for part in images]
+    return float((np.concatenate(named) == test["label"].to_numpy(np.int64)).mean())

@@ -94,13 +94,13 @@ def _dino_input(image: np.ndarray) -> torch.Tensor:
 def dino_extractor(device: torch.device) -> tuple[Extractor | None, str]:
     """Return DINOv2 with the largest weights at hand, or None, and a note. Nothing is fetched."""
     hub = Path(torch.hub.get_dir())
-    found = [n for n in DINO_MODELS if (hub / "checkpoints" / f"{n}_pretrain.pth").is_file()]
-    if not found or not (hub / DINO_FOLDER / "hubconf.py").is_file():
+    present = [n for n in DINO_MODELS if (hub / "checkpoints" / f"{n}_pretrain.pth").is_file()]
+    if not present or not (hub / DINO_FOLDER / "hubconf.py").is_file():
         return None, (
             f"DINOv2 is absent: torch's hub folder holds no {DINO_FOLDER} with the weights of "
             f"{', '.join(DINO_MODELS)} in checkpoints."
         )
-    return DinoExtractor(found[0], hub, device), f"DINOv2: {found[0]}."
+    return DinoExtractor(present[0], hub, device), f"DINOv2: {present[0]}."
 
 
 def pretrained_spaces(device: torch.device) -> tuple[list[Extractor], list[str]]:

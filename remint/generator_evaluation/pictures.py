@@ -56,7 +56,7 @@ class Shown:
 
 
 def pictures(shown: Shown, reals: Reals, space: Extractor | None, search: int) -> Iterator[Picture]:
-    """Yield the sheets that need no judge: samples, a grid a class, interpolations, neighbours.
+    """Yield sheets that need no classifier: samples, a grid a class, interpolations, neighbours.
 
     space: features in which neighbours are looked for beside small pixels; search: train images
     among which they are.
@@ -75,7 +75,7 @@ def pictures(shown: Shown, reals: Reals, space: Extractor | None, search: int) -
     yield from _neighbours(shown, reals, space, search)
 
 
-def judged_pictures(shown: Shown, samples: Sequence[ClassSample]) -> Iterator[Picture]:
+def pictures_by_confidence(shown: Shown, samples: Sequence[ClassSample]) -> Iterator[Picture]:
     """Yield the images of each class that the classifier is surest and least sure of."""
     for group, sign in (("best", -1.0), ("worst", 1.0)):
         rows = []
@@ -121,8 +121,8 @@ def _neighbours(
         images = shown.samples(label, shown.config.columns)
         lines: list[Iterable[np.ndarray]] = [images]
         for extractor, features in zip(spaces, known, strict=True):
-            found = nearest_rows(extractor(images), features, 1).indices[:, 0]
-            lines.append(reals.images(rows.iloc[found]))
+            nearest = nearest_rows(extractor(images), features, 1).indices[:, 0]
+            lines.append(reals.images(rows.iloc[nearest]))
         title = f"{shown.title(label)}: nearest of {len(rows)} training images"
         yield _sheet("nearest", f"nearest-{label:03d}", title, names, lines)
 

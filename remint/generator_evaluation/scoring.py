@@ -139,11 +139,11 @@ def read_reals(
             f"{clean.path} has the classes {clean.class_names}, the generator {mint.class_names}; "
             "evaluate it on the set that it was trained on."
         )
-    found = {tuple(map(int, r)) for r in train[["height", "width", "channels"]].to_numpy()}
+    shapes = {tuple(map(int, r)) for r in train[["height", "width", "channels"]].to_numpy()}
     needed = (mint.size, mint.size, mint.channels)
-    if found != {needed}:
+    if shapes != {needed}:
         raise ValueError(
-            f"{clean.path} has images of height, width and channels {sorted(found)[:3]}, the "
+            f"{clean.path} has images of height, width and channels {sorted(shapes)[:3]}, the "
             f"generator makes {needed}; evaluate it on the set that it was trained on."
         )
     held_out = frame[frame["split"] != "train"]

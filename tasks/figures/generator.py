@@ -9,7 +9,7 @@ import numpy as np
 from remint.classifier.train import Classifier
 from remint.generator_evaluation.classes import ClassSample
 from remint.generator_evaluation.features import ClassifierExtractor
-from remint.generator_evaluation.pictures import Picture, Shown, judged_pictures, pictures
+from remint.generator_evaluation.pictures import Picture, Shown, pictures, pictures_by_confidence
 from remint.generator_evaluation.scoring import EvaluateGeneratorConfig, Mint, Reals, Row
 from remint.images.imagefile import encode_png
 from remint.metrics.features import Extractor
@@ -91,7 +91,7 @@ def sheets(
     space = ClassifierExtractor(yardstick.classifier) if yardstick.classifier else None
     yield from pictures(shown, reals, space, config.search_images)
     if measured.samples:
-        yield from judged_pictures(shown, measured.samples)
+        yield from pictures_by_confidence(shown, measured.samples)
 
 
 def write_gallery(folder: Path, found: Iterable[Picture]) -> np.ndarray:
