@@ -35,10 +35,11 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def claim(folder: Path, **network: object) -> None:
-    """Let the card speak of another network."""
+def claim(folder: Path, **facts: object) -> None:
+    """Let the card speak of another network, or of other images."""
     card = json.loads((folder / CARD).read_text())
-    card["network"] |= network
+    for name, value in facts.items():
+        (card if name in card else card["network"])[name] = value
     (folder / CARD).write_text(json.dumps(card))
 
 
@@ -82,6 +83,9 @@ def test_logits_come_from_the_discriminator_and_leaves_it_as_it_was(model: Path)
         (lambda folder: (folder / CARD).write_text('{"format": 99}'), "found format 99, needed 1"),
         (lambda folder: claim(folder, width=10**18), "network.width: found 10{18}, needed 4096"),
         (lambda folder: claim(folder, latent="x"), "describes no network"),
+        (lambda folder: claim(folder, channels=10**9), r"json: channels: found 10{9}, needed 4"),
+        (lambda folder: claim(folder, class_names=None), "describes no network"),
+        (lambda folder: (folder / CARD).write_text("[]"), "found format None"),
         (lambda folder: (folder / WEIGHTS).write_bytes(b"no"), "can't be used as this model's"),
         (
             lambda folder: torch.save({"x": print}, folder / WEIGHTS),

@@ -5,7 +5,7 @@ a model's card, by `check`. Either way the sentence is the same.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Annotated, Any, get_args, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -24,6 +24,15 @@ Limit = Annotated[float, Gt(0), Le(10**9)]  # beyond which something happens
 Rate = Annotated[float, Gt(0), Le(10)]  # of learning
 Megabytes = Annotated[int, Ge(1), Le(2**20)]
 
+
+@dataclass(frozen=True)
+class CardShape:
+    """What a model's card says of its images; size: px a side, None where any will do."""
+
+    channels: Annotated[int, Ge(1), Le(4)]
+    size: Annotated[int, Ge(1), Le(65_536)] | None = None
+
+
 NEEDED = {"ge": "{} or more", "gt": "above {}", "le": "{} or less", "lt": "below {}"}
 
 
@@ -34,18 +43,18 @@ def refusal(key: str, value: Any, bound: Mapping[str, Any]) -> str:
     return f"{key}: found {value!r}, needed {' and '.join(words)}"
 
 
-def check(config: Any, key: str = "") -> None:
+def check(config: Any, prefix: str = "") -> None:
     """Raise ValueError for the first number of a dataclass that is outside its type's range.
 
-    config: an instance, with dataclasses and tuples inside; key: what its fields are called after.
+    config: an instance, with dataclasses and tuples inside; prefix: of its fields in sentences.
     """
     for name, hint in get_type_hints(type(config), include_extras=True).items():
-        _check(getattr(config, name), hint, f"{key}.{name}" if key else name)
+        _check(getattr(config, name), hint, f"{prefix}{name}")
 
 
 def _check(value: Any, hint: Any, key: str) -> None:
     if is_dataclass(value):
-        check(value, key)
+        check(value, f"{key}.")
     elif isinstance(value, tuple):
         for number, part in enumerate(value):
             _check(part, hint, f"{key}[{number}]")

@@ -19,7 +19,7 @@ from remint.core.arrays import to_tensor, to_uint8
 from remint.core.device import pick_device
 from remint.core.fingerprint import model_fingerprint
 from remint.core.randomness import generator
-from remint.core.ranges import check
+from remint.core.ranges import CardShape, check
 from remint.generator.networks.catalogue import (
     GeneratorConfig,
     build_discriminator,
@@ -60,7 +60,7 @@ class Minter:
         folder = Path(folder)
         card = read_card(folder)
         try:
-            network, discriminator = _networks(card, f"{folder / CARD}: network")
+            network, discriminator = _networks(card, f"{folder / CARD}: ")
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{folder / CARD} describes no network ({error!r}); the folder is damaged, train "
@@ -133,17 +133,19 @@ def read_card(folder: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise ValueError(f"{folder / CARD} is not readable JSON ({error}); train again") from error
-    if card.get("format") != FORMAT:
+    written = card.get("format") if isinstance(card, dict) else None
+    if written != FORMAT:
         raise ValueError(
-            f"{folder / CARD}: found format {card.get('format')}, needed {FORMAT}; use the Remint "
-            "that wrote it"
+            f"{folder / CARD}: found format {written}, needed {FORMAT}; use the Remint that "
+            "wrote it"
         )
     return card
 
 
-def _networks(card: Mapping[str, Any], key: str) -> tuple[nn.Module, nn.Module | None]:
+def _networks(card: Mapping[str, Any], prefix: str) -> tuple[nn.Module, nn.Module | None]:
     config = GeneratorConfig(**card["network"])
-    check(config, key)
+    check(config, f"{prefix}network.")
+    check(CardShape(card["channels"], card["size"]), prefix)
     shape = (card["channels"], card["size"], max(1, len(card["class_names"])))
     return build_generator(config, *shape), build_discriminator(config, *shape)
 

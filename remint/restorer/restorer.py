@@ -17,7 +17,7 @@ from torch import nn
 from remint.core.atomic import replaced_file
 from remint.core.device import pick_device
 from remint.core.fingerprint import model_fingerprint
-from remint.core.ranges import check
+from remint.core.ranges import CardShape, check
 from remint.networks.weights import save_network
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.networks.padding import run_padded
@@ -74,9 +74,7 @@ class Restorer:
         card = read_card(folder)
         try:
             share = card["default_interpolation"] if interpolation is None else interpolation
-            network = build_network(
-                _network_config(card, f"{folder / CARD}: network"), card["channels"]
-            )
+            network = _network(card, f"{folder / CARD}: ")
             network.load_state_dict(_weights(folder, float(share)))
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
@@ -112,11 +110,12 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def _network_config(card: Mapping[str, Any], key: str) -> NetworkConfig:
+def _network(card: Mapping[str, Any], prefix: str) -> nn.Module:
     values = dict(card["network"])
     config = NetworkConfig(**{**values, "encoder": tuple(values["encoder"])})
-    check(config, key)
-    return config
+    check(config, f"{prefix}network.")
+    check(CardShape(card["channels"]), prefix)
+    return build_network(config, card["channels"])
 
 
 def _weights(folder: Path, share: float) -> dict[str, torch.Tensor]:
