@@ -20,7 +20,7 @@ def network(name: str, channels: int = 1) -> torch.nn.Module:
     return build_network(NetworkConfig(name=name, **SMALL), channels).eval()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["nafnet", "unet", "dncnn", "article"])
+@pytest.mark.parametrize("name", ["nafnet", "plain_unet", "unet", "dncnn", "article"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_network_keeps_the_shape_of_any_image(name: str, channels: int) -> None:
     net = network(name, channels)
@@ -37,7 +37,7 @@ def test_residual_networks_start_near_the_identity(name: str) -> None:
     torch.testing.assert_close(net(x), x)
 
 
-@pytest.mark.parametrize("name", ["nafnet", "unet", "dncnn", "article"])
+@pytest.mark.parametrize("name", ["nafnet", "plain_unet", "unet", "dncnn", "article"])
 def test_every_parameter_of_a_network_receives_a_gradient(name: str) -> None:
     net = network(name).train()
     for parameter in net.parameters():
@@ -68,6 +68,28 @@ def test_the_patchgan_sees_70_pixels() -> None:
 def test_dncnn_has_the_size_that_its_paper_states() -> None:
     net = build_network(NetworkConfig("dncnn", 64, (), 0, 1, 17), 1)
     assert 0.55e6 < count_parameters(net) < 0.57e6
+
+
+def test_the_plain_unet_is_the_measured_one_and_carries_no_bias() -> None:
+    net = build_network(NetworkConfig("plain_unet", 64, (2,), 2, 2, 3), 1)
+    assert count_parameters(net) == 954_880
+    assert all(name.endswith("weight") for name, _ in net.named_parameters())
+
+
+def test_the_plain_unet_follows_the_exposure_and_keeps_black() -> None:
+    net, bright = network("plain_unet"), torch.rand(1, 1, 16, 24)  # in [0, 1]
+    shown, dim = (net(2 * image - 1) / 2 + 0.5 for image in (bright, 0.2 * bright))
+    torch.testing.assert_close(dim, 0.2 * shown)
+    assert (shown - bright).abs().max() > 1e-4
+    torch.testing.assert_close(net(-torch.ones_like(bright)), -torch.ones_like(bright))
+
+
+def test_the_plain_unet_folds_by_its_stem_and_halves_by_its_levels() -> None:
+    for stem, encoder in ((1, (1,)), (2, (1, 1)), (4, ())):
+        net = build_network(NetworkConfig("plain_unet", 8, encoder, 1, stem, 3), 3)  # type: ignore[arg-type]
+        assert net.multiple == stem * 2 ** len(encoder)
+        x = torch.rand(1, 3, net.multiple, 2 * net.multiple)
+        assert net(x).shape == x.shape
 
 
 def test_padding_reflects_and_repeats_where_an_image_is_too_small() -> None:

@@ -14,6 +14,7 @@ from remint.restorer.networks.discriminators import (
     UNetDiscriminator,
 )
 from remint.restorer.networks.nafnet import NafNet
+from remint.restorer.networks.plain_unet import PlainUNet
 
 WIDEST = 8192  # channels
 
@@ -22,10 +23,11 @@ WIDEST = 8192  # channels
 class NetworkConfig:
     """Which restoration network, and how large.
 
-    encoder, middle and stem speak to nafnet; depth to dncnn (layers) and unet (levels).
+    encoder, middle and stem speak to nafnet and plain_unet; depth to dncnn (layers) and unet
+    (levels).
     """
 
-    name: Literal["nafnet", "unet", "dncnn", "article"]
+    name: Literal["nafnet", "plain_unet", "unet", "dncnn", "article"]
     width: Width
     encoder: tuple[Annotated[int, Ge(0), Le(256)], ...]
     middle: Annotated[int, Ge(0), Le(256)]
@@ -55,6 +57,8 @@ def build_network(config: NetworkConfig, channels: int) -> nn.Module:
     match config.name:
         case "nafnet":
             return NafNet(channels, config.width, config.encoder, config.middle, config.stem)
+        case "plain_unet":
+            return PlainUNet(channels, config.width, config.encoder, config.middle, config.stem)
         case "unet":
             return UNet(channels, config.width, config.depth)
         case "dncnn":
@@ -63,7 +67,7 @@ def build_network(config: NetworkConfig, channels: int) -> nn.Module:
             return ArticleRestorer(channels, config.width)
         case unknown:
             raise ValueError(
-                f"network.name: found {unknown!r}, needed nafnet, unet, dncnn, article"
+                f"network.name: found {unknown!r}, needed nafnet, plain_unet, unet, dncnn, article"
             )
 
 
