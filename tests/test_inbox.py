@@ -120,7 +120,7 @@ def test_a_second_pass_beside_the_first_leaves_the_work_to_it(places, model: Pat
         assert inbox.one_pass(*places, str(model), "cpu") is None
 
 
-def test_a_pass_killed_at_any_moment_is_gone_on_with(places, model: Path) -> None:
+def test_a_pass_killed_at_any_moment_is_continued(places, model: Path) -> None:
     for number in range(12):
         arrive(places[0] / f"{number}.png", 10 * number)
     command = [

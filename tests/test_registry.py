@@ -45,6 +45,8 @@ def train(folder: Path, seed: int, psnr: float) -> None:
         for k in range(30)
     ]
     pd.DataFrame(rows).to_parquet(report / "per_image.parquet")
+    facts = {"model": {"fingerprint": model_fingerprint(model)}}
+    (report / "slices.json").write_text(json.dumps(facts))
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +147,13 @@ def test_a_champion_is_measured_once_as_the_stage_measures(
         promote.main(["restorer"])
     champion = model_folder("champion", "restorer")
     assert measured == [(champion, Path("data/clean"), Path("data/corrupted"))]
+
+
+def test_figures_of_another_model_are_refused(inside: Path) -> None:
+    train(inside, seed=5, psnr=24.0)
+    save_weights(inside / "data/models/restorer", "fidelity", build_network(NETWORK, 1))
+    with pytest.raises(ValueError, match="found figures of model"):
+        promote.main(["restorer"])
 
 
 def test_anything_but_data_in_a_registered_model_is_refused(tmp_path: Path) -> None:

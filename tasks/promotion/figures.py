@@ -29,6 +29,7 @@ FILES = {
     "restorer": ("restorer/per_image.parquet",),
     "generator": ("generator/metrics.json", "synthetic/metrics.json"),
 }
+MODEL_TOLD = {"restorer": "restorer/slices.json", "generator": "generator/figures.json"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,18 @@ def example(name: ModelName, paths: Paths) -> pd.DataFrame:
     if name == "generator":
         return served_example(Minter.load(paths.model, device="cpu"))
     return pd.DataFrame({"image": [encode(ImageSet(paths.clean).at(0)[1])]})
+
+
+def check_reports(name: ModelName, paths: Paths) -> None:
+    """Raise ValueError where the reports are of another model."""
+    report = paths.reports / MODEL_TOLD[name]
+    measured = json.loads(report.read_text(encoding="utf-8")).get("model", {}).get("fingerprint")
+    fingerprint = model_fingerprint(paths.model)
+    if measured != fingerprint:
+        raise ValueError(
+            f"promote: found figures of model {measured} in {report}, needed those of the model in "
+            f"{paths.model}, {fingerprint}; evaluate it, then promote"
+        )
 
 
 def decide(

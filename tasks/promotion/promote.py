@@ -73,6 +73,7 @@ def promote(registry: Registry, paths: figures.Paths) -> dict[str, Any]:
     champion = registry.find(CHAMPION)
     if champion is not None and champion.fingerprint == fingerprint:
         return _told(registry, champion, None, ["these weights are the champion's own"])
+    figures.check_reports(registry.name, paths)
     example = figures.example(registry.name, paths)
     tags = {f"data.{key}": value for key, value in figures.data(registry.name, paths).items()}
     challenger = registry.register(paths.model, example, tags)
