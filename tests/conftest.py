@@ -11,12 +11,14 @@ os.environ.update(
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # read while prefect is imported: the temporary server is slow on a small machine
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "900",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
 )
 
 import pytest
+
+from tests.processes import Spawner
 
 IDENTITY = {
     f"GIT_{who}_{what}": value
@@ -42,6 +44,16 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name, value in IDENTITY.items():
             patch.setenv(name, value)
         yield
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawner]:
+    """Start processes that end with the test, they and all that they started."""
+    spawner = Spawner()
+    try:
+        yield spawner
+    finally:
+        spawner.end()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,15 +1,13 @@
 """Servers that tests start on this machine, kill, and start again; stages that take no time."""
 
-import os
 import shutil
-import signal
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
+
+from tests.processes import Child, Spawner, wait_until
 
 EVALUATE = """
   evaluate_restorer:
@@ -38,14 +36,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
-    """Return when something is true; fail after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.2)
-
-
 def answers(address: str) -> bool:
     try:
         urllib.request.urlopen(address, timeout=5).close()
@@ -55,23 +45,20 @@ def answers(address: str) -> bool:
 
 
 class Server:
-    """A server of this machine, in a process group that can be killed and started again."""
+    """A server of this machine, which can be killed and started again."""
 
-    def __init__(self, command: list[str], health: str, log: Path) -> None:
-        self.command, self.health, self.log = command, health, log
-        self.process: subprocess.Popen[bytes] | None = None
+    def __init__(self, command: list[str], health: str, log: Path, spawn: Spawner) -> None:
+        self.command, self.health, self.log, self.spawn = command, health, log, spawn
+        self.child: Child | None = None
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, stdout=log, stderr=log, start_new_session=True
-            )
-        wait_until(lambda: answers(self.health), 120, f"no answer from {self.health}")
+        """Start it, and return when it answers."""
+        self.child = self.spawn(self.command, self.log)
+        wait_until(lambda: answers(self.health), f"no answer from {self.health}", self.child)
 
     def kill(self) -> None:
-        if self.process and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        if self.child:
+            self.child.kill()
 
 
 def quick_repository(folder: Path, root: Path, graph: str = DVC_YAML) -> None:

@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.processes import Child, Spawner, wait_until
 from tests.servers import DVC_YAML, free_port, quick_repository
 
 pytestmark = pytest.mark.slow
@@ -36,45 +38,45 @@ def repo(tmp_path: Path, root: Path) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Serving:
+    """`make serve` at work; api: Prefect's address."""
+
+    api: str
+    child: Child
+
+    def run(self, state: str, fits: Callable[[Mapping[str, Any]], bool] = lambda run: True) -> Any:
+        """Return a flow run in this state that fits, as soon as there is one."""
+        asked = {"flow_runs": {"state": {"type": {"any_": [state]}}}, "limit": 100}
+        runs: list[Any] = []
+
+        def there() -> bool:
+            with suppress(httpx.TransportError):  # it has much to do
+                answer = httpx.post(f"{self.api}/flow_runs/filter", json=asked, timeout=60)
+                runs[:] = filter(fits, answer.json())
+            return bool(runs)
+
+        wait_until(there, f"no run was {state}", self.child)
+        return runs[0]
+
+
 @pytest.fixture
-def served(repo: Path, root: Path, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The API's address and the process of `make serve` with schedules."""
+def serving(repo: Path, root: Path, tmp_path: Path, spawn: Spawner) -> Serving:
+    """`make serve` with schedules, which has come up."""
     ports = free_port(), free_port()
     command = [sys.executable, "-m", "flows.serve", "--schedules"]
     command += ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     environment = {**os.environ, "PYTHONPATH": str(root), "PREFECT_HOME": str(tmp_path / "home")}
     environment |= {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
-    process = subprocess.Popen(
-        command, cwd=repo, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        assert "Ctrl-C ends both" in process.stdout.readline()
-        yield f"http://127.0.0.1:{ports[0]}/api", process
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=90)
-
-
-def first_run(
-    api: str, state: str, seconds: float, fits: Callable[[dict[str, Any]], bool] = lambda run: True
-) -> dict[str, Any]:
-    """Return a flow run in this state that fits, as soon as there is one."""
-    wanted = {"flow_runs": {"state": {"type": {"any_": [state]}}}, "limit": 100}
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = httpx.post(f"{api}/flow_runs/filter", json=wanted, timeout=30).json()
-        for run in filter(fits, found):
-            return dict(run)
-        time.sleep(1)
-    raise AssertionError(f"no run was {state} within {seconds:.0f} s")
+    child = spawn(command, tmp_path / "serve.log", environment, cwd=repo)
+    child.until("Ctrl-C ends both")
+    return Serving(f"http://127.0.0.1:{ports[0]}/api", child)
 
 
 def test_scheduled_runs_succeed_fail_and_say_why_and_nothing_is_left(
-    repo: Path, served: tuple[str, subprocess.Popen[str]]
+    repo: Path, serving: Serving, spawn: Spawner
 ) -> None:
-    api, _process = served
-    good = first_run(api, "COMPLETED", 150)
+    good = serving.run("COMPLETED")
     assert good["auto_scheduled"] and (repo / "page").exists()
     names = subprocess.run(
         ["git", "for-each-ref", "refs/exps"], cwd=repo, capture_output=True, text=True
@@ -82,17 +84,21 @@ def test_scheduled_runs_succeed_fail_and_say_why_and_nothing_is_left(
     assert names and not (repo / ".git/MERGE_HEAD").exists()
 
     (repo / "dvc.yaml").write_text(DVC_YAML.replace("echo training", "echo no memory; false"))
-    bad = first_run(api, "FAILED", 120)
+    bad = serving.run("FAILED")
     assert "stage train_restorer failed" in bad["state"]["message"]
     assert "no memory" in bad["state"]["message"]
 
-    (repo / "dvc.yaml").write_text(DVC_YAML.replace("echo training", "sleep 303"))
-    busy = first_run(api, "RUNNING", 120, lambda run: running("sleep 303", repo))
+    (repo / "dvc.yaml").write_text(DVC_YAML.replace("echo training", "sleep 3033"))
+    busy = serving.run("RUNNING", lambda run: running("sleep 3033", repo))
     state = {"type": "CANCELLING", "name": "Cancelling"}
-    answer = httpx.post(f"{api}/flow_runs/{busy['id']}/set_state", json={"state": state})
+    answer = httpx.post(f"{serving.api}/flow_runs/{busy['id']}/set_state", json={"state": state})
     assert answer.status_code in (200, 201)
-    first_run(api, "CANCELLED", 90, lambda run: run["id"] == busy["id"])
-    assert not running("sleep 303", repo)
+    serving.run("CANCELLED", lambda run: run["id"] == busy["id"])
+    assert not running("sleep 3033", repo)
+
+    serving.child.process.send_signal(signal.SIGINT)
+    assert serving.child.end() == 0 and serving.child.said().endswith("ended\n")
+    assert not spawn.left()
 
 
 def running(what: str, folder: Path) -> bool:

@@ -6,15 +6,15 @@ speed or rights.
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.processes import Spawner
+from tests.servers import Server, free_port
 
 DVC_YAML = """
 stages:
@@ -80,26 +80,15 @@ def test_a_local_remote_brings_everything_to_another_clone(trained: Path, tmp_pa
 
 
 @pytest.fixture
-def endpoint() -> Iterator[str]:
+def endpoint(tmp_path: Path, spawn: Spawner) -> str:
     """The address of an S3 server with a bucket."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
-    try:
-        while time.monotonic() < deadline and server.poll() is None:
-            try:
-                request = urllib.request.Request(f"{address}/bucket", method="PUT")
-                urllib.request.urlopen(request, timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.3)
-        yield address
-    finally:
-        server.kill()
-        server.wait()
+    Server(command, f"{address}/moto-api/", tmp_path / "s3.log", spawn).start()
+    bucket = urllib.request.Request(f"{address}/bucket", method="PUT")
+    urllib.request.urlopen(bucket, timeout=60).close()
+    return address
 
 
 def test_an_s3_store_brings_everything_to_another_clone(
