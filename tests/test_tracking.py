@@ -25,7 +25,7 @@ from remint.restorer.restorer import save_card, save_weights
 from tasks.serving.base64_images import encode
 from tasks.tracking import delivery, flow_run, runs
 from tasks.train_generator import served_example
-from tests.servers import wait_until
+from tests.processes import wait_until
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ with open_flow_run("quick-otter", {"flow": "restoration"}, print) as run:
 def test_the_run_of_a_flow_that_was_killed_ends_as_killed(client: mlflow.MlflowClient) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True)
     run_id = done.stdout.split()[-1]
-    wait_until(lambda: client.get_run(run_id).info.status != "RUNNING", 120, "still running")
+    wait_until(lambda: client.get_run(run_id).info.status != "RUNNING", "still running")
     run = client.get_run(run_id)
     assert (run.info.run_name, run.info.status) == ("quick-otter", "KILLED")
     assert run.data.tags["flow"] == "restoration"
