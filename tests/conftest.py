@@ -1,6 +1,7 @@
 """What all tests share: nothing phones home, nothing is written into the checkout."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def spawn() -> Iterator[Spawner]:
         yield spawner
     finally:
         spawner.end()
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start also where a shell runs them in the background.
+
+    There SIGINT is ignored, which a new process inherits; a signal that is handled it does not.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
