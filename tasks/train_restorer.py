@@ -69,8 +69,12 @@ def _run(
             notes.take(report)
         publish(model, {**notes.card, "images_seen": sum(notes.seen.values())})
         run.artifact(model / "history.csv")
-        example = pd.DataFrame({"image": [encode(clean.at(0)[1])]})
-        run.model("restorer", model, example)
+        run.model("restorer", model, served_example(clean))
+
+
+def served_example(clean: ImageSet) -> pd.DataFrame:
+    """Return what the served model is asked for: the first clean image."""
+    return pd.DataFrame({"image": [encode(clean.at(0)[1])]})
 
 
 class Notes:

@@ -116,7 +116,7 @@ def _inbox(given: argparse.Namespace) -> None:
 def _preset(given: argparse.Namespace) -> None:
     from tasks.commands import presets
 
-    presets.main([given.name, "--params", given.params])
+    presets.follow(given.name, given.params)
 
 
 def _presets(given: argparse.Namespace) -> None:

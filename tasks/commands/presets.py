@@ -75,16 +75,20 @@ def merge(values: MutableMapping[str, Any], changes: Mapping[str, Any], at: str 
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Apply a preset to a params file and say what changed."""
+    """Apply a preset to a params file; see --help."""
     parser = argparse.ArgumentParser(prog="python -m tasks.commands.presets", description=__doc__)
     parser.add_argument("name", help=f"one of {', '.join(names())}")
     parser.add_argument("--params", default="params.yaml", help="the file to change")
     given = parser.parse_args(argv)
-    changed = apply_preset(given.name, given.params)
-    if changed:
-        say(f"{given.params} now follows preset {given.name}; changed: {', '.join(changed)}")
+    follow(given.name, given.params)
+
+
+def follow(name: str, path: str) -> None:
+    """Apply a preset and say what changed."""
+    if changed := apply_preset(name, path):
+        say(f"{path} now follows preset {name}; changed: {', '.join(changed)}")
     else:
-        say(f"{given.params} followed preset {given.name} already")
+        say(f"{path} followed preset {name} already")
 
 
 if __name__ == "__main__":

@@ -16,13 +16,18 @@ from remint.generator_evaluation.scoring import EvaluateGeneratorConfig
 from remint.images.imageset import ImageSet
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig
 from remint.utility.config import EvaluateSyntheticConfig
-from tasks import evaluate_generator, evaluate_restorer, evaluate_synthetic, export_synthetic
+from tasks import (
+    evaluate_generator,
+    evaluate_restorer,
+    evaluate_synthetic,
+    export_synthetic,
+    train_generator,
+    train_restorer,
+)
 from tasks.promotion.registry import ModelName, Registry, Version
 from tasks.promotion.rules import PromoteConfig, Ruling, copies, judge_generator, judge_restorer
-from tasks.serving.base64_images import encode
 from tasks.stage import params
 from tasks.stage.console import say
-from tasks.train_generator import served_example
 
 # what the rules read of the reports of a model
 FILES = {
@@ -56,8 +61,8 @@ def data(name: ModelName, paths: Paths) -> dict[str, str]:
 def example(name: ModelName, paths: Paths) -> pd.DataFrame:
     """Return what the served model is asked for, as an example."""
     if name == "generator":
-        return served_example(Minter.load(paths.model, device="cpu"))
-    return pd.DataFrame({"image": [encode(ImageSet(paths.clean).at(0)[1])]})
+        return train_generator.served_example(Minter.load(paths.model, device="cpu"))
+    return train_restorer.served_example(ImageSet(paths.clean))
 
 
 def check_reports(name: ModelName, paths: Paths) -> None:
