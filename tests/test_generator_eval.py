@@ -329,7 +329,7 @@ def test_minting_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 def untrained(folder: Path) -> Path:
     """Write the model folder of a VAE that has learnt nothing."""
-    network = GeneratorConfig("vae", 8, 8, 4)
+    network = GeneratorConfig("vae", 8, 8, 4, 8, 1.0)
     module = build_generator(network, 1, 8, 10)
     folder.mkdir()
     save_file({k: v.contiguous() for k, v in module.state_dict().items()}, folder / WEIGHTS)

@@ -69,7 +69,7 @@ def home(tmp_path: Path) -> Path:
 
 def save_generator(folder: Path, trained_on: str) -> None:
     torch.manual_seed(0)
-    config = GeneratorConfig("conv", 8, 8, 16)
+    config = GeneratorConfig("conv", 8, 8, 16, 8, 1.0)
     folder.mkdir()
     save_file(build_generator(config, 1, 8, 2).state_dict(), folder / WEIGHTS)
     discriminator = build_discriminator(config, 1, 8, 2)

@@ -31,10 +31,10 @@ from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
 from remint.training.health import Diverged, HealthConfig
 from remint.training.objective import LoopConfig
-from remint.training.players import OptimiserConfig
+from remint.training.optimisers import OptimiserConfig
 from remint.training.schedule import Budget
 
-NETWORK = GeneratorConfig("conv", 8, 8, 4)
+NETWORK = GeneratorConfig("conv", 8, 8, 4, 8, 1.0)
 CONFIG = TrainGeneratorConfig(
     seed=3,
     device="cpu",
@@ -45,7 +45,7 @@ CONFIG = TrainGeneratorConfig(
     data=LabelledDataConfig(8, False, False, 0, 0.5),
     loss=MintLossConfig("relativistic", None, 0.1, "exact", 2, "ada", 0.2),
     budget=Budget(96, None),
-    optimiser=OptimiserConfig(1e-3, 1e-4, (0.0, 0.9), 0.99, 0.0),
+    optimiser=OptimiserConfig(1e-3, 1e-4, (0.0, 0.9), 0.99, 0.0, None, 0.0),
     snapshots=SnapshotConfig(32, 20, 0.0, 1.0, 2.0, None, "kid"),
     loop=LoopConfig(1, None, 50, 16, 1000, 16, 2, HealthConfig(None, 1e6, 0.9, None, 1, 0.5)),
 )
@@ -233,8 +233,8 @@ def test_diversity_tells_one_image_repeated_from_many() -> None:
 
 def test_auto_is_r3_on_a_gpu_at_a_size_it_has_and_conv_elsewhere() -> None:
     auto = replace(NETWORK, name="auto")
-    names = [chosen(auto, size, gpu).name for size, gpu in ((64, True), (28, True), (64, False))]
-    assert names == ["r3", "conv", "conv"] and chosen(NETWORK, 64, True) is NETWORK
+    names = [chosen(auto, 1, size, gpu).name for size, gpu in ((64, True), (28, True), (64, False))]
+    assert names == ["r3", "flow", "flow"] and chosen(NETWORK, 1, 64, True) is NETWORK
 
 
 # the probe

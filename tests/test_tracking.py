@@ -244,7 +244,9 @@ def logged_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def logged_generator(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The URI of a tiny untrained generator, logged as the stage does it, and its second image."""
     folder = tmp_path_factory.mktemp("generator")
-    network = GeneratorConfig(name="vae", width=8, discriminator_width=8, latent=4)
+    network = GeneratorConfig(
+        name="vae", width=8, discriminator_width=8, latent=4, steps=8, guidance=1.0
+    )
     card = {"format": FORMAT, "channels": 1, "size": 16, "class_names": ["cat", "dog"]}
     (folder / CARD).write_text(json.dumps({**card, "network": vars(network)}))
     save_file(build_generator(network, 1, 16, 2).state_dict(), folder / WEIGHTS)

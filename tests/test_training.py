@@ -25,10 +25,10 @@ from remint.training.checkpoint import CheckpointError
 from remint.training.health import Diverged, HealthConfig, HealthMonitor
 from remint.training.loop import Interrupted
 from remint.training.objective import LoopConfig
-from remint.training.players import OptimiserConfig
+from remint.training.optimisers import OptimiserConfig
 from remint.training.schedule import Budget
 
-OPTIMISER = OptimiserConfig(1e-3, 1e-5, (0.9, 0.99), 0.99, 0.0)
+OPTIMISER = OptimiserConfig(1e-3, 1e-5, (0.9, 0.99), 0.99, 0.0, None, 0.0)
 CONFIG = TrainRestorerConfig(
     seed=3,
     device="cpu",

@@ -27,7 +27,21 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def resolved(device: torch.device, precision: Precision) -> Literal["fp32", "bf16"]:
+    """Return the precision of network passes; `auto` asks the device.
+
+    bf16 on a GPU from compute capability 8.0, which multiplies it in tensor cores, and on a CPU
+    with instructions for it (AMX or AVX512-BF16; without them bf16 is slower than fp32).
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    able = torch.cpu.get_capabilities()
+    return "bf16" if able.get("amx_bf16") or able.get("avx512_bf16") else "fp32"
+
+
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
-    """Return the context for network passes: bf16 on a GPU by `auto`, fp32 on a CPU by `auto`."""
-    enabled = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+    """Return the context for network passes in the precision that `resolved` gives."""
+    enabled = resolved(device, precision) == "bf16"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)

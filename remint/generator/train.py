@@ -29,7 +29,8 @@ from remint.training.checkpoint import CheckpointStore, run_settings
 from remint.training.distributed import rank, refuse_batch_norm
 from remint.training.loop import fit
 from remint.training.objective import LoopConfig
-from remint.training.players import OptimiserConfig, Player, Players
+from remint.training.optimisers import OptimiserConfig
+from remint.training.players import Player, Players
 from remint.training.progress import Progress
 from remint.training.schedule import Budget
 
@@ -79,7 +80,7 @@ def train_generator(
     device = pick_device(config.device, config.threads)
     config.loop.check_parts(config.data.batch)
     source = LabelledSource(clean, config.data, config.seed)
-    network = chosen(config.network, source.size, device.type == "cuda")
+    network = chosen(config.network, source.channels, source.size, device.type == "cuda")
     config = replace(config, network=network)
     players = build_players(config, source, device)
     minter = current_minter(config, source, players, clean)

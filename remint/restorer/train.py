@@ -25,7 +25,8 @@ from remint.training.checkpoint import CheckpointStore, run_settings
 from remint.training.distributed import refuse_batch_norm
 from remint.training.loop import fit
 from remint.training.objective import LoopConfig
-from remint.training.players import OptimiserConfig, Player, Players
+from remint.training.optimisers import OptimiserConfig
+from remint.training.players import Player, Players
 from remint.training.progress import Progress
 from remint.training.schedule import Budget
 

@@ -121,7 +121,7 @@ def _step(
     player: Player, asked: Iterator[Losses], parts: int, clip: float | None, side: str
 ) -> Losses:
     """Sum the gradients of the parts' mean loss and take one optimiser step, if it is finite."""
-    player.optimiser.zero_grad(set_to_none=True)
+    player.optimiser.zero_grad()
     means: Losses = {}
     for losses in asked:
         (losses["total"] / parts).backward()

@@ -1,4 +1,4 @@
-"""Generators and their judges by name: configuration in, modules out."""
+"""Generators and their discriminators by name: configuration in, modules out."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 from torch import nn
 
+from remint.core.device import Precision
+from remint.generator.networks.flow import SMALLEST_SIDE, FlowGenerator
 from remint.generator.networks.generators import (
     ArticleDiscriminator,
     ArticleGenerator,
@@ -23,33 +25,55 @@ GENERATORS = {
 }
 DISCRIMINATORS = {"conv": ConvDiscriminator, "article": ArticleDiscriminator, "r3": R3Discriminator}
 
+WITHOUT_GAME = ("vae", "flow")
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Which pair of networks (auto: see `chosen`), how wide each, and the length of the latent."""
+    """Which pair of networks (auto: see `chosen`), how wide each, and the length of the latent.
 
-    name: Literal["auto", "conv", "article", "r3", "vae"]
+    Of flow alone: steps of Heun's method an image, and guidance (1: none; arXiv 2207.12598). Its
+    latent is as long as an image has values.
+    """
+
+    name: Literal["auto", "conv", "article", "r3", "vae", "flow"]
     width: Annotated[int, Ge(8), Le(4096)]
     discriminator_width: Annotated[int, Ge(8), Le(4096)]
-    latent: Annotated[int, Ge(1), Le(65_536)]
+    latent: Annotated[int, Ge(1), Le(1_000_000)]
+    steps: Annotated[int, Ge(1), Le(1000)]
+    guidance: Annotated[float, Ge(0), Le(100)]
 
 
-def chosen(config: GeneratorConfig, size: int, on_gpu: bool) -> GeneratorConfig:
-    """Return the configuration with `auto` decided: r3 on a GPU at a size it has, else conv."""
-    if config.name != "auto":
-        return config
-    return replace(config, name="r3" if on_gpu and size in SIZES else "conv")
+def chosen(config: GeneratorConfig, channels: int, size: int, on_gpu: bool) -> GeneratorConfig:
+    """Return the configuration with `auto` decided, and flow's latent as long as an image.
+
+    auto: r3 on a GPU at a size it has; flow elsewhere, and conv for sizes which flow can't fold.
+    """
+    if config.name == "auto":
+        small = "conv" if size % SMALLEST_SIDE else "flow"
+        config = replace(config, name="r3" if on_gpu and size in SIZES else small)
+    return replace(config, latent=channels * size**2) if config.name == "flow" else config
+
+
+def sampling_precision(name: str) -> Precision:
+    """Return the precision in which a generator mints: flow as the device likes, others in fp32.
+
+    Flow adds its calls up in fp32, so that bf16 inside them moves a pixel by less than one level.
+    """
+    return "auto" if name == "flow" else "fp32"
 
 
 def build_generator(config: GeneratorConfig, channels: int, size: int, classes: int) -> nn.Module:
     """Return the generator for N,C,S,S images; ValueError for a size that it can't make."""
+    if config.name == "flow":
+        return FlowGenerator(channels, size, classes, config.width, config.steps, config.guidance)
     return GENERATORS[config.name](channels, size, classes, config.latent, config.width)
 
 
 def build_discriminator(
     config: GeneratorConfig, channels: int, size: int, classes: int
 ) -> nn.Module | None:
-    """Return the discriminator, None for the VAE, which has no game."""
-    if config.name == "vae":
+    """Return the discriminator, None for what has no game."""
+    if config.name in WITHOUT_GAME:
         return None
     return DISCRIMINATORS[config.name](channels, size, classes, config.discriminator_width)

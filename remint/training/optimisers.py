@@ -1,0 +1,149 @@
+"""Optimisers: AdamW for everything, or Muon for the matrices inside and AdamW for the rest."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Le, Lt
+from torch import nn
+
+from remint.core.ranges import Rate
+from remint.training.schedule import cosine
+
+MOMENTUM = 0.95
+Beta = Annotated[float, Ge(0), Lt(1)]
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW (arXiv 1711.05101): the rate falls from `rate` to `rate_end` along a cosine.
+
+    The second beta moves from betas[1] to beta2_end on the same cosine (R3GAN, arXiv 2501.05441).
+    muon: rate of Muon, for convolutions but the first and the last (null: AdamW for all); it falls
+    in proportion. warm_up: share of the budget in which rates rise from 0.
+    """
+
+    rate: Rate
+    rate_end: Annotated[float, Ge(0), Le(10)]
+    betas: tuple[Beta, Beta]
+    beta2_end: Beta
+    weight_decay: Annotated[float, Ge(0), Le(10)]
+    muon: Rate | None
+    warm_up: Annotated[float, Ge(0), Lt(1)]
+
+
+class Muon(torch.optim.Muon):
+    """torch's Muon over convolution weights, each seen as a matrix that shares its memory.
+
+    Update: Nesterov momentum, made orthogonal by Newton-Schulz, times 0.2 sqrt(longer side), so
+    that AdamW's rates carry over (arXiv 2502.16982, equation 4).
+    """
+
+    def __init__(self, weights: list[nn.Parameter], rate: float) -> None:
+        self.weights = weights
+        matrices = [nn.Parameter(as_matrix(weight.detach())) for weight in weights]
+        super().__init__(
+            matrices,
+            lr=rate,
+            weight_decay=0.0,
+            momentum=MOMENTUM,
+            adjust_lr_fn="match_rms_adamw",
+        )
+
+    @property
+    def matrices(self) -> dict[nn.Parameter, nn.Parameter]:
+        """Return each weight's matrix, under which its state is kept."""
+        return dict(zip(self.weights, self.param_groups[0]["params"], strict=True))
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take a step with the gradients of the weights."""
+        for weight, matrix in self.matrices.items():
+            assert weight.grad is not None
+            matrix.grad = as_matrix(weight.grad).to(matrix.dtype)
+        super().step(closure)
+
+
+def as_matrix(weight: torch.Tensor) -> torch.Tensor:
+    """Return [O, I, k, k] as [O, I k k], without a copy; columns follow the memory's order."""
+    if weight.is_contiguous(memory_format=torch.channels_last):
+        return weight.permute(0, 2, 3, 1).flatten(1)
+    return weight.flatten(1)
+
+
+def hidden_convolutions(network: nn.Module) -> list[nn.Parameter]:
+    """Return the weights of dense convolutions but the first and the last one."""
+    inside = [weight for weight in network.parameters() if weight.ndim == 4][1:-1]
+    return [weight for weight in inside if weight.shape[1] > 1]  # not depthwise
+
+
+class Optimisers:
+    """What moves one network: its parameters shared out between AdamW and Muon."""
+
+    def __init__(self, network: nn.Module, config: OptimiserConfig) -> None:
+        self.network, self.config = network, config
+        hidden = hidden_convolutions(network) if config.muon else []
+        self.muon = Muon(hidden, config.muon) if config.muon and hidden else None
+        ids = {id(weight) for weight in hidden}
+        self.fused = next(network.parameters()).is_cuda  # one kernel for all parameters
+        self.adamw = torch.optim.AdamW(
+            [parameter for parameter in network.parameters() if id(parameter) not in ids],
+            lr=config.rate,
+            betas=config.betas,
+            eps=1e-8,
+            weight_decay=config.weight_decay,
+            fused=self.fused,
+        )
+
+    def schedule(self, share: float, scale: float) -> None:
+        """Set this round's rates and beta2; share: spent part of the budget; scale: roll-backs'."""
+        config = self.config
+        rising = min(1.0, share / config.warm_up) if config.warm_up else 1.0
+        rate = scale * rising * cosine(config.rate, config.rate_end, share)
+        beta2 = cosine(config.betas[1], config.beta2_end, share)
+        self.adamw.param_groups[0] |= {"lr": rate, "betas": (config.betas[0], beta2)}
+        if self.muon:
+            self.muon.param_groups[0]["lr"] = rate * (config.muon or 0.0) / config.rate
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        self.network.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        """Take a step with the gradients of the network's parameters."""
+        self.adamw.step()
+        if self.muon:
+            self.muon.step()
+
+    def _slots(self) -> Iterator[tuple[torch.optim.Optimizer, nn.Parameter]]:
+        """Yield for every parameter of the network the optimiser and the key of its state."""
+        matrices = self.muon.matrices if self.muon else {}
+        for parameter in self.network.parameters():
+            if self.muon and parameter in matrices:
+                yield self.muon, matrices[parameter]
+            else:
+                yield self.adamw, parameter
+
+    def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield every tensor of the states as `INDEX OF THE PARAMETER.NAME`."""
+        for index, (optimiser, key) in enumerate(self._slots()):
+            for name, value in optimiser.state.get(key, {}).items():
+                yield f"{index}.{name}", value
+
+    def load(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take back what `tensors` gave; memory formats are those of the live parameters."""
+        for index, (optimiser, key) in enumerate(self._slots()):
+            start = f"{index}."
+            kept = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+            optimiser.state.pop(key, None)
+            if kept:
+                optimiser.state[key] = {
+                    name: self._step(value, key)
+                    if name == "step"
+                    else torch.empty_like(key).copy_(value)
+                    for name, value in kept.items()
+                }
+
+    def _step(self, count: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
+        """Return a copy where AdamW wants its count: fused beside the parameter."""
+        return count.to(parameter.device if self.fused else "cpu", copy=True)
