@@ -198,7 +198,7 @@ def measure_generator(path: Path, number: int) -> None:
     config = params.load("train_generator", TrainGeneratorConfig, path)
     config = replace(
         config,
-        network=chosen(config.network, 1, 28, on_gpu=False),
+        network=chosen(config.network, 1, 28),
         snapshots=replace(config.snapshots, every=10**9, images=20, probe=None, select="kid"),
         loop=replace(config.loop, log_every=images // 10, checkpoint_every=10**9),
     )

@@ -231,10 +231,10 @@ def test_diversity_tells_one_image_repeated_from_many() -> None:
     assert diversity(collapsed, labels) == 0.0 < 10.0 < diversity(many, labels)
 
 
-def test_auto_is_r3_on_a_gpu_at_a_size_it_has_and_conv_elsewhere() -> None:
-    auto = replace(NETWORK, name="auto")
-    names = [chosen(auto, 1, size, gpu).name for size, gpu in ((64, True), (28, True), (64, False))]
-    assert names == ["r3", "flow", "flow"] and chosen(NETWORK, 1, 64, True) is NETWORK
+def test_auto_is_flow_whose_noise_is_as_long_as_an_image() -> None:
+    auto = chosen(replace(NETWORK, name="auto"), 3, 32)
+    assert (auto.name, auto.latent) == ("flow", 3 * 32 * 32)
+    assert chosen(NETWORK, 1, 64) is NETWORK
 
 
 # the probe

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from remint.core.arrays import to_tensor, to_uint8
-from remint.core.device import pick_device
+from remint.core.device import autocast, pick_device
 from remint.core.fingerprint import model_fingerprint
 from remint.core.randomness import generator
 from remint.core.ranges import CardShape, check
@@ -24,6 +24,7 @@ from remint.generator.networks.catalogue import (
     GeneratorConfig,
     build_discriminator,
     build_generator,
+    sampling_precision,
 )
 
 CARD = "generator.json"
@@ -53,6 +54,7 @@ class Minter:
         self.class_names: list[str] = list(card["class_names"])
         self.classes: int = max(1, len(self.class_names))
         self.latent: int = card["network"]["latent"]
+        self.precision = sampling_precision(card["network"]["name"])
 
     @classmethod
     def load(cls, folder: Path | str, *, device: str = "auto") -> "Minter":
@@ -100,12 +102,18 @@ class Minter:
     def decode(self, latents: torch.Tensor, labels: np.ndarray) -> np.ndarray:
         """Return uint8 [N, S, S, C] for latents [N, latent] and labels [N]."""
         classes = torch.from_numpy(np.asarray(labels, dtype=np.int64))
-        parts = [
-            to_uint8(self.network(z.to(self.device), c.to(self.device)))
-            for z, c in zip(latents.split(BATCH), classes.split(BATCH), strict=True)
-        ]
+        batches = zip(latents.split(BATCH), classes.split(BATCH), strict=True)
         empty = np.zeros((0, self.size, self.size, self.channels), np.uint8)
-        return np.concatenate([empty, *parts])
+        return np.concatenate([empty, *(self._decoded(z, labels) for z, labels in batches)])
+
+    def _decoded(self, z: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+        """Return the images of one batch; a lone one beside a copy, since one row rounds alone."""
+        count = len(z)
+        if count == 1:
+            z, labels = z.repeat(2, 1), labels.repeat(2)
+        with autocast(self.device, self.precision):
+            images = self.network(z.to(self.device), labels.to(self.device))
+        return to_uint8(images.float()[:count])
 
     @torch.inference_mode()
     def logits(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:

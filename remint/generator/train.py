@@ -80,7 +80,7 @@ def train_generator(
     device = pick_device(config.device, config.threads)
     config.loop.check_parts(config.data.batch)
     source = LabelledSource(clean, config.data, config.seed)
-    network = chosen(config.network, source.channels, source.size, device.type == "cuda")
+    network = chosen(config.network, source.channels, source.size)
     config = replace(config, network=network)
     players = build_players(config, source, device)
     minter = current_minter(config, source, players, clean)
