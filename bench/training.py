@@ -21,7 +21,6 @@ import torch
 from remint.core.arrays import to_tensor
 from remint.corruptions.pairs import FIELDS
 from remint.generator.data import LabelledSource
-from remint.generator.networks.catalogue import chosen
 from remint.generator.train import TrainGeneratorConfig, build_players, train_generator
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
@@ -30,6 +29,7 @@ from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.objective import PIXEL_LOSSES
 from remint.restorer.train import TrainRestorerConfig, train_restorer
 from remint.training.losses import GAMES, gradient_penalty
+from remint.training.optimisers import Optimisers
 from remint.training.schedule import Budget
 from tasks.stage import params
 
@@ -147,9 +147,9 @@ def mint_bare_rate(config: TrainGeneratorConfig, clean: ImageSet, images: int) -
     return (images // batch - warm) * batch / (time.perf_counter() - start)
 
 
-def take_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+def take_step(optimiser: torch.optim.Optimizer | Optimisers, loss: torch.Tensor) -> None:
     """Go one step down the loss."""
-    optimiser.zero_grad(set_to_none=True)
+    optimiser.zero_grad()
     loss.backward()
     optimiser.step()
 
@@ -193,12 +193,12 @@ def main() -> None:
 
 
 def measure_generator(path: Path, number: int) -> None:
-    """Measure the default generator's game at 28 px, without snapshots on the way."""
+    """Measure the game of the generator `conv` at 28 px, without snapshots on the way."""
     images = 6_400
     config = params.load("train_generator", TrainGeneratorConfig, path)
     config = replace(
         config,
-        network=chosen(config.network, 1, 28),
+        network=replace(config.network, name="conv", width=96),
         snapshots=replace(config.snapshots, every=10**9, images=20, probe=None, select="kid"),
         loop=replace(config.loop, log_every=images // 10, checkpoint_every=10**9),
     )

@@ -17,7 +17,7 @@ from remint.generator.networks.catalogue import (
     build_generator,
 )
 
-NETWORK = GeneratorConfig("conv", 8, 8, 4)
+NETWORK = GeneratorConfig("conv", 8, 8, 4, 8, 1.0)
 
 
 @pytest.fixture

@@ -79,11 +79,11 @@ def test_the_first_gamma_grows_with_pixels_and_falls_with_the_batch() -> None:
 
 def test_penalty_rounds_and_others_train_a_compiled_discriminator(source: LabelledSource) -> None:
     objective = game(source, "none")
-    network = GeneratorConfig("conv", 8, 8, 4)
+    network = GeneratorConfig("conv", 8, 8, 4, 8, 1.0)
     discriminator = build_discriminator(network, 1, 16, 1)
     assert discriminator is not None
     discriminator.compile(backend="aot_eager")
-    optimiser = OptimiserConfig(1e-3, 1e-4, (0.0, 0.9), 0.99, 0.0)
+    optimiser = OptimiserConfig(1e-3, 1e-4, (0.0, 0.9), 0.99, 0.0, None, 0.0)
     networks = build_generator(network, 1, 16, 1), discriminator
     players = Players(*(Player(side, optimiser) for side in networks))
     losses = []

@@ -80,7 +80,7 @@ class FlowGenerator(nn.Module):
         self.after = nn.ModuleList(CodedBlock(width) for _ in range(after))
         self.ending = nn.Conv2d(width, folded, 3, padding=1)
         nn.init.zeros_(self.ending.weight)
-        nn.init.zeros_(self.ending.bias)
+        nn.init.zeros_(self.ending.bias)  # type: ignore[arg-type]
 
     def velocity(self, x: torch.Tensor, times: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the velocity N,C,S,S at x and times [N]; label `classes` stands for none."""

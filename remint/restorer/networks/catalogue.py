@@ -35,7 +35,9 @@ class NetworkConfig:
     depth: Annotated[int, Ge(2), Le(100)]
 
     def __post_init__(self) -> None:
-        doublings = {"nafnet": len(self.encoder), "unet": self.depth - 1}.get(self.name, 0)
+        levels = len(self.encoder)
+        by_name = {"nafnet": levels, "plain_unet": levels, "unet": self.depth - 1}
+        doublings = by_name.get(self.name, 0)
         if self.width * 2 ** min(doublings, 20) > WIDEST:
             raise ValueError(
                 f"network: found width {self.width} doubled {doublings} times, needed {WIDEST} "
