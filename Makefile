@@ -42,7 +42,7 @@ test: $(TESTS) ## lint, types, the arrows between rooms, and tests
 flow: $(STAMP) ## the same as run, inside a Prefect flow (FLOW=restoration, augmentation or pipeline)
 	@python -m flows.pipeline $(FLOW)
 
-compare: $(STAMP) ## article, VAE, conv and r3 on the same images, as experiments in one table
+compare: $(STAMP) ## article, VAE, conv, r3 and flow on the same images, as experiments in one table
 	@python -m flows.compare
 
 serve: $(STAMP) ## Prefect, a worker and MLflow on this machine; Ctrl-C ends them (SCHEDULES=1: on time)

@@ -2,7 +2,7 @@
 
 Each variant runs in a copy of its own (`dvc exp run --temp`), one after another: the checkout stays
 as it is. `python -m flows.compare` compares the generators: the seed article's, a VAE, the small
-convolutional one and R3GAN's, on the same images for as long as params.yaml says.
+convolutional one, R3GAN's and flow matching, on the same images for as long as params.yaml says.
 """
 
 import argparse
@@ -26,22 +26,35 @@ Value = str | int | float | bool | list[float] | None
 Settings = dict[str, Value]  # dotted keys of params.yaml
 NETWORK = "train_generator.network"
 LOSS, OPTIMISER = "train_generator.loss", "train_generator.optimiser"
+ADAM_OF_GAMES: Settings = {
+    f"{OPTIMISER}.muon": None,
+    f"{OPTIMISER}.warm_up": 0.0,
+    f"{OPTIMISER}.betas": [0.0, 0.9],
+    f"{OPTIMISER}.rate_end": 2.0e-4,
+    "train_generator.loop.clip": None,
+}
 VARIANTS: dict[str, Settings] = {
     "article": {
+        **ADAM_OF_GAMES,
         f"{NETWORK}.name": "article",
         f"{NETWORK}.width": 64,
         f"{NETWORK}.discriminator_width": 64,
         f"{LOSS}.game": "non_saturating",
         f"{LOSS}.gamma": 0.0,
         f"{OPTIMISER}.rate": 2.0e-4,
-        f"{OPTIMISER}.rate_end": 2.0e-4,
         f"{OPTIMISER}.betas": [0.5, 0.999],
         f"{OPTIMISER}.beta2_end": 0.999,
     },
-    "vae": {f"{NETWORK}.name": "vae"},
-    "conv": {f"{NETWORK}.name": "conv"},
+    "vae": {**ADAM_OF_GAMES, f"{NETWORK}.name": "vae", f"{NETWORK}.width": 96},
+    "conv": {**ADAM_OF_GAMES, f"{NETWORK}.name": "conv", f"{NETWORK}.width": 96},
     # widths that a CPU can bear; on a GPU take those of the preset `gpu`
-    "r3": {f"{NETWORK}.name": "r3", f"{NETWORK}.width": 32, f"{NETWORK}.discriminator_width": 32},
+    "r3": {
+        **ADAM_OF_GAMES,
+        f"{NETWORK}.name": "r3",
+        f"{NETWORK}.width": 32,
+        f"{NETWORK}.discriminator_width": 32,
+    },
+    "flow": {f"{NETWORK}.name": "flow"},
 }
 SHARED: Settings = {"ingest.size": 32}  # a size that all of them have
 GOAL = "report_augmentation"

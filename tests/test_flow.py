@@ -1,0 +1,113 @@
+"""Claims about flow matching, its sampler, and the optimiser that moves matrices."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from remint.core import device
+from remint.generator.generator import Minter
+from remint.generator.networks.flow import FlowGenerator
+from remint.generator.objectives.flow import flow_matching_loss
+from remint.training.optimisers import Muon, OptimiserConfig, Optimisers
+
+CONFIG = OptimiserConfig(1e-3, 1e-4, (0.9, 0.99), 0.99, 0.0, 3e-3, 0.1)
+
+
+def flow(steps: int = 3, guidance: float = 1.0) -> FlowGenerator:
+    torch.manual_seed(0)
+    network = FlowGenerator(1, 8, 2, 8, steps, guidance)
+    nn.init.normal_(network.ending.weight, 0.0, 0.1)  # it starts at 0: nothing would move
+    return network.eval()
+
+
+def minter(network: FlowGenerator) -> Minter:
+    sizes = {"channels": 1, "size": 8, "class_names": ["a", "b"]}
+    card = {**sizes, "network": {"name": "flow", "latent": 64}}
+    return Minter(network, None, card, torch.device("cpu"))
+
+
+def test_an_image_minted_alone_equals_the_one_minted_in_a_batch() -> None:
+    one, labels, seeds = minter(flow()), np.arange(70) % 2, np.arange(70)
+    together = one.mint(labels, seeds)
+    for k in (0, 63, 64, 69):
+        assert np.array_equal(one.mint(labels[k : k + 1], seeds[k : k + 1])[0], together[k])
+    assert together.std() > 10
+
+
+def test_heun_is_exact_where_velocity_is_linear_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, start = flow(steps=4), torch.zeros(2, 64)
+    rising = lambda x, times, labels: times[:, None, None, None].expand_as(x) * 0.8  # noqa: E731
+    monkeypatch.setattr(network, "velocity", rising)
+    # Heun's steps are exact; Euler's last one, from 3/4 on, takes the velocity of its start
+    expected = 0.8 * (0.75**2 / 2 + 0.25 * 0.75)
+    torch.testing.assert_close(
+        network(start, torch.tensor([0, 1])), torch.full((2, 1, 8, 8), expected)
+    )
+
+
+def test_guidance_of_one_is_none_and_more_goes_on_from_no_class_towards_the_class() -> None:
+    x, labels = torch.randn(2, 1, 8, 8), torch.tensor([0, 1])
+    with torch.no_grad():
+        plain, free, strong = (flow(guidance=g)._guided(x, 0.5, labels) for g in (1.0, 0.0, 2.0))
+    torch.testing.assert_close(strong, free + 2 * (plain - free))
+    assert not torch.allclose(plain, free)
+
+
+def test_the_loss_is_least_at_the_straight_path() -> None:
+    image, noise = torch.rand(4, 1, 8, 8), torch.randn(4, 1, 8, 8)
+    assert flow_matching_loss(image - noise, image, noise) == 0
+    assert flow_matching_loss(image - noise + 0.5, image, noise) == pytest.approx(0.25)
+
+
+def test_sides_that_can_not_be_folded_are_refused_with_the_multiple() -> None:
+    with pytest.raises(ValueError, match="found images of 30 px, needed a multiple of 4"):
+        FlowGenerator(1, 30, 2, 8, 3, 1.0)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_muon_steps_along_an_orthogonal_matrix_of_the_weight_itself(
+    layout: torch.memory_format,
+) -> None:
+    conv = nn.Conv2d(4, 8, 3, bias=False).to(memory_format=layout)  # type: ignore[call-overload]
+    before, muon = conv.weight.detach().clone(), Muon([conv.weight], 0.1)
+    conv(torch.randn(2, 4, 6, 6)).square().sum().backward()
+    muon.step()
+    moved = (before - conv.weight).detach().flatten(1)
+    sizes = torch.linalg.svdvals(moved) / (0.1 * 0.2 * 36**0.5)
+    assert sizes.min() > 0.5 and sizes.max() < 1.4  # Newton-Schulz leaves them near 1
+
+
+def test_muon_moves_the_convolutions_inside_and_adamw_the_rest() -> None:
+    layers = [
+        nn.Conv2d(1, 4, 3),
+        nn.Conv2d(4, 4, 3),
+        nn.Conv2d(4, 4, 3, groups=4),
+        nn.Conv2d(4, 1, 3),
+    ]
+    optimisers = Optimisers(nn.Sequential(*layers), CONFIG)
+    assert optimisers.muon and optimisers.muon.weights == [layers[1].weight]
+    assert len(optimisers.adamw.param_groups[0]["params"]) == 7
+
+
+def test_rates_rise_then_fall_together() -> None:
+    optimisers = Optimisers(nn.Sequential(*[nn.Conv2d(4, 4, 3) for _ in range(3)]), CONFIG)
+    rates = []
+    for share in (0.0, 0.05, 0.1, 1.0):
+        optimisers.schedule(share, 1.0)
+        groups = optimisers.adamw.param_groups[0], optimisers.muon.param_groups[0]  # type: ignore[union-attr]
+        rates.append([group["lr"] for group in groups])
+    assert rates[0] == [0, 0] and rates[1][0] < rates[2][0] > rates[3][0]
+    assert rates[3] == pytest.approx([1e-4, 3e-4])
+
+
+@pytest.mark.parametrize(
+    ("able", "precision"),
+    [({"amx_bf16": True}, "bf16"), ({"avx512_bf16": True}, "bf16"), ({}, "fp32")],
+)
+def test_auto_asks_the_cpu_whether_bf16_pays(
+    able: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert device.resolved(torch.device("cpu"), "auto") == precision
+    assert device.resolved(torch.device("cpu"), "fp32") == "fp32"
