@@ -111,3 +111,22 @@ def test_auto_asks_the_cpu_whether_bf16_pays(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert device.resolved(torch.device("cpu"), "auto") == precision
     assert device.resolved(torch.device("cpu"), "fp32") == "fp32"
+
+
+def test_a_restored_optimiser_goes_on_as_the_one_that_was_kept() -> None:
+    torch.manual_seed(0)
+    one, other = (nn.Sequential(*[nn.Conv2d(4, 4, 3) for _ in range(3)]) for _ in range(2))
+    first, second = Optimisers(one, CONFIG), Optimisers(other, CONFIG)
+    x = torch.randn(2, 4, 9, 9)
+
+    def step(network: nn.Module, optimisers: Optimisers) -> None:
+        optimisers.zero_grad()
+        network(x).square().mean().backward()
+        optimisers.step()
+
+    step(one, first)
+    other.load_state_dict(one.state_dict())
+    second.load({name: tensor.clone() for name, tensor in first.tensors()})
+    step(one, first)
+    step(other, second)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
