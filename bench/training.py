@@ -19,7 +19,9 @@ import numpy as np
 import torch
 
 from remint.core.arrays import to_tensor
-from remint.corruptions.pairs import FIELDS
+from remint.corruptions.composition import Step
+from remint.corruptions.config import TrainingConfig
+from remint.corruptions.pairs import FIELDS, training_spec
 from remint.generator.data import LabelledSource
 from remint.generator.train import TrainGeneratorConfig, build_players, train_generator
 from remint.images import imageset
@@ -33,12 +35,18 @@ from remint.training.optimisers import Optimisers
 from remint.training.schedule import Budget
 from tasks.stage import params
 
+STORED = TrainingConfig(1, 0.0, 0.0, ())
+KINDS = ("gaussian_noise", "poisson", "gaussian_blur", "downscale", "jpeg", "scratches", "fading")
+DRAWN = TrainingConfig(0, 0.1, 0.6, tuple(Step(kind, (1.0, 5.0), 0.3) for kind in KINDS))
 
-def write_sets(folder: Path, size: int, images: int) -> tuple[ImageSet, ImageSet]:
+
+def write_sets(
+    folder: Path, shape: tuple[int, int], images: int, training: TrainingConfig
+) -> tuple[ImageSet, ImageSet]:
     """Write a clean set of random images and a corrupted one, and open both."""
     rng = np.random.default_rng(0)
     clean = [
-        Record(f"{n:032x}", rng.integers(0, 256, (size, size, 1), dtype=np.uint8), "train", str(n))
+        Record(f"{n:032x}", rng.integers(0, 256, (*shape, 1), dtype=np.uint8), "train", str(n))
         for n in range(images)
     ]
     imageset.write(folder / "clean", clean, metadata={"class_names": [], "channels": 1})
@@ -49,7 +57,7 @@ def write_sets(folder: Path, size: int, images: int) -> tuple[ImageSet, ImageSet
         "channels": 1,
         "seed": 0,
         "clean_fingerprint": ImageSet(folder / "clean").fingerprint,
-        "training": {"draws": 1, "steps": []},
+        "training": training_spec(training),
     }
     imageset.write(folder / "corrupted", damaged, metadata=meta, extra_fields=FIELDS)
     return ImageSet(folder / "clean"), ImageSet(folder / "corrupted")
@@ -165,7 +173,7 @@ def report(name: str, found: list[list[float]]) -> None:
     ratios = [loop / bare for loop, bare in found]
     loop, bare = (statistics.median(side) for side in zip(*found, strict=True))
     print(
-        f"{name:28} loop {loop:8.1f}  bare {bare:8.1f} images/s  "
+        f"{name:30} loop {loop:8.1f}  bare {bare:8.1f} images/s  "
         f"ratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
     )
 
@@ -182,11 +190,16 @@ def main() -> None:
         network=NetworkConfig("nafnet", 48, (2, 2), 4, 2, 3),
         data=DataConfig(16, 64, "dihedral", 25.0, 0, 0.5),
     )
-    cases = [("digits, 28 px", config, 28, 12_800), ("noise, 64 px crops", crops, 128, 640)]
-    for name, case, size, images in cases:
+    drawn = replace(crops, data=replace(crops.data, noise_sigma=None))
+    cases = [
+        ("digits, 28 px", config, (28, 28), STORED, 12_800),
+        ("noise, 64 px crops", crops, (128, 128), STORED, 640),
+        ("drawn damage, 64 of 481 x 321", drawn, (321, 481), DRAWN, 640),
+    ]
+    for name, case, shape, training, images in cases:
         case = replace(case, loop=replace(case.loop, log_every=images // 10), validation_images=0)
         with tempfile.TemporaryDirectory() as folder:
-            sets = write_sets(Path(folder), size, 512)
+            sets = write_sets(Path(folder), shape, 512, training)
             sides = [partial(side, case, sets, images) for side in (loop_rate, bare_rate)]
             report(name, list(rounds(sides, args.rounds)))
     measure_generator(args.params, args.rounds)

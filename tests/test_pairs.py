@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from remint.corruptions.composition import Step
 from remint.corruptions.config import CorruptConfig, EvaluateConfig, TrainingConfig
@@ -18,10 +19,12 @@ from remint.corruptions.pairs import (
     draw_training,
     planned_rows,
     set_metadata,
+    training_config,
     training_spec,
 )
 from remint.corruptions.registry import replay
 from remint.images.imageset import IMAGE, ImageSet, Record, pixel_id, write
+from remint.restorer.data import DataConfig, PairSource
 
 Maker = Callable[..., ImageSet]
 STEPS = (Step("gaussian_noise", (1.0, 5.0), 0.5), Step("holes", (1.0, 5.0), 0.5))
@@ -139,21 +142,22 @@ def test_the_clean_slice_is_untouched_and_says_so(clean_set: Maker) -> None:
 
 def test_training_draws_are_those_that_would_be_drawn_on_the_fly(clean_set: Maker) -> None:
     clean = clean_set()
-    spec = json.loads(json.dumps(set_metadata(clean, CONFIG)))["training"]
+    config = training_config(json.loads(json.dumps(set_metadata(clean, CONFIG)))["training"])
+    assert config == CONFIG.training
     originals = {row["id"]: image for row, image in clean.images()}
     stored = [r for r in corrupted_records(clean, CONFIG, 1) if r.split == "train"]
     for record in stored:
         clean_id, draw = record.extra["clean_id"], int(record.id.rsplit(".", 1)[1])
-        fresh = draw_training(originals[clean_id], clean_id, spec, CONFIG.seed, draw)
+        fresh = draw_training(originals[clean_id], clean_id, config, CONFIG.seed, draw)
         assert np.array_equal(fresh.image, record.image)
 
 
 def test_the_shares_of_whole_and_singly_damaged_images_are_as_asked() -> None:
     image = np.full((16, 16, 1), 90, np.uint8)
     steps = tuple(replace(step, probability=1.0) for step in STEPS)
-    spec = training_spec(TrainingConfig(0, 0.2, 0.5, steps))
+    config = TrainingConfig(0, 0.2, 0.5, steps)
     sizes = Counter(
-        len(draw_training(image, "an id", spec, 1, draw).recipe) for draw in range(1000)
+        len(draw_training(image, "an id", config, 1, draw).recipe) for draw in range(1000)
     )
     assert sizes[0] / 1000 == pytest.approx(0.2, abs=0.05)
     assert sizes[1] / 1000 == pytest.approx(0.5, abs=0.05)
@@ -215,3 +219,33 @@ def test_an_evaluation_that_makes_no_sense_is_refused(
 def test_training_that_makes_no_sense_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"training\."):
         replace(CONFIG.training, **change)
+
+
+def shown_in(patch: torch.Tensor, whole: np.ndarray) -> bool:
+    """Whether the patch, turned in one of the eight ways, is a part of the whole."""
+    levels = np.rint((patch[0].numpy() + 1) * 127.5)
+    parts = np.lib.stride_tricks.sliding_window_view(whole[:, :, 0], levels.shape)
+    turned = [np.rot90(face, n) for face in (levels, levels.T) for n in range(4)]
+    return any((parts == face).all(axis=(2, 3)).any() for face in turned)
+
+
+def test_pairs_drawn_on_the_fly_are_windows_of_the_whole_damage(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (40, 50, 1), dtype=np.uint8) for _ in range(3)]
+    records = [Record(pixel_id(i), i, "train", f"{n}.png") for n, i in enumerate(images)]
+    write(tmp_path / "clean", records, metadata={"class_names": [], "channels": 1})
+    clean = ImageSet(tmp_path / "clean")
+    blur = TrainingConfig(0, 0.0, 1.0, (Step("gaussian_blur", (1.0, 5.0), 1.0),))
+    meta = {**set_metadata(clean, CONFIG), "training": training_spec(blur)}
+    write(tmp_path / "corrupted", [], metadata=meta, extra_fields=FIELDS)
+    config = DataConfig(4, 24, "dihedral", None, 0, 0.5)
+    source = PairSource(clean, ImageSet(tmp_path / "corrupted"), config, seed=5)
+    wholes = [
+        draw_training(image, pixel_id(image), blur, CONFIG.seed, epoch).image
+        for image in images
+        for epoch in range(4)
+    ]
+    damaged, undamaged = source[np.arange(12)]
+    assert torch.equal(damaged[6:], source[np.arange(6, 12)][0])
+    for patch, target in zip(damaged, undamaged, strict=True):
+        assert any(shown_in(patch, whole) for whole in wholes) and not torch.equal(patch, target)

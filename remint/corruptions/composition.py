@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 
 from remint.core.ranges import Share
 from remint.corruptions.drawing import Recipe, Shape, uniform
-from remint.corruptions.registry import KINDS, Corrupted, draw, replay
+from remint.corruptions.registry import KINDS, draw
 
 Severity = Annotated[float, Ge(1), Le(5)]
 
@@ -43,25 +43,25 @@ def draw_step(shape: Shape, step: Step, generator: np.random.Generator) -> Recip
     return draw(shape, step.kind, uniform(generator, *step.severity), generator)
 
 
-def compose(image: np.ndarray, steps: Sequence[Step], generator: np.random.Generator) -> Corrupted:
-    """Damage uint8 HWC pixels by the steps that chance picks, in the order given.
+def compose(shape: Shape, steps: Sequence[Step], generator: np.random.Generator) -> Recipe:
+    """Draw the recipe of the steps that chance picks, in the order given; it may be empty.
 
-    An image that no step picks comes back whole, with an empty recipe.
+    shape: (height, width, channels) of the whole image.
     """
     recipe: Recipe = []
     for step in steps:
         if generator.random() < step.probability:
-            recipe += draw_step(image.shape, step, generator)
-    return replay(image, recipe)
+            recipe += draw_step(shape, step, generator)
+    return recipe
 
 
-def one_of(image: np.ndarray, steps: Sequence[Step], generator: np.random.Generator) -> Corrupted:
-    """Damage uint8 HWC pixels by exactly one of the steps, chosen in proportion to probability.
+def one_of(shape: Shape, steps: Sequence[Step], generator: np.random.Generator) -> Recipe:
+    """Draw the recipe of exactly one of the steps, chosen in proportion to probability.
 
     Raises ValueError if no step has a probability above 0.
     """
     ends = np.cumsum([step.probability for step in steps])
     if not len(ends) or ends[-1] <= 0:
         raise ValueError("No step has a probability above 0, so none can be chosen; raise one.")
-    place = int(np.searchsorted(ends[:-1], generator.random() * ends[-1], side="right"))
-    return replay(image, draw_step(image.shape, steps[place], generator))
+    chosen = int(np.searchsorted(ends[:-1], generator.random() * ends[-1], side="right"))
+    return draw_step(shape, steps[chosen], generator)

@@ -6,6 +6,7 @@ recipe out is a pure function of pixels and recipe, so any damaged image can be 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -13,6 +14,33 @@ import numpy as np
 
 Recipe = list[dict[str, Any]]
 Shape = tuple[int, ...]  # (height, width, channels)
+
+
+@dataclass(frozen=True)
+class View:
+    """Which part of a whole image the pixels at hand are: all of it, or a window.
+
+    shape: of the whole image; rows, columns: of the window, within it, in pixels.
+    """
+
+    shape: Shape
+    rows: slice
+    columns: slice
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """The whole image's height and width: marks are drawn there, and then cut."""
+        return self.shape[0], self.shape[1]
+
+    def cut(self, whole: np.ndarray) -> np.ndarray:
+        """Return the window of an array HW or HWC of the whole image."""
+        return whole[self.rows, self.columns]
+
+
+def view_of(image: np.ndarray, view: View | None) -> View:
+    """Return the view that is given, or that of the whole image."""
+    return view or View(image.shape, slice(0, image.shape[0]), slice(0, image.shape[1]))
+
 
 REFERENCE_SIDE = 224  # pixels: the image side for which the published lengths hold
 DIGITS = 5

@@ -5,32 +5,41 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from remint.corruptions.drawing import Recipe, Shape, at, integer, uniform
+from remint.corruptions.drawing import Recipe, Shape, View, at, integer, uniform, view_of
 
 FILL = 128  # mid-grey: 0 inside the networks, and rarely what a digit or a photograph has flat
 
 
+def _filled(image: np.ndarray, mask: np.ndarray, fill: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.where(mask[:, :, None] > 0, np.uint8(fill), image), mask
+
+
 def boxes(
-    image: np.ndarray, *, corners: Sequence[Sequence[int]], fill: int
+    image: np.ndarray, *, corners: Sequence[Sequence[int]], fill: int, view: View | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fill boxes (top, left, bottom, right; the last two excluded) and return their mask."""
-    holed, mask = image.copy(), np.zeros(image.shape[:2], np.uint8)
+    where = view_of(image, view)
+    mask = np.zeros(where.canvas, np.uint8)
     for top, left, bottom, right in corners:
-        holed[top:bottom, left:right] = fill
         mask[top:bottom, left:right] = 255
-    return holed, mask
+    return _filled(image, where.cut(mask), fill)
 
 
 def strokes(
-    image: np.ndarray, *, paths: Sequence[Sequence[Sequence[int]]], widths: Sequence[int], fill: int
+    image: np.ndarray,
+    *,
+    paths: Sequence[Sequence[Sequence[int]]],
+    widths: Sequence[int],
+    fill: int,
+    view: View | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fill brush strokes, each a path of (x, y) points of one width, and return their mask."""
-    holed, mask = image.copy(), np.zeros(image.shape[:2], np.uint8)
+    where = view_of(image, view)
+    mask = np.zeros(where.canvas, np.uint8)
     for path, width in zip(paths, widths, strict=True):
         points = np.array(path, np.int32).reshape(-1, 1, 2)
-        cv2.polylines(holed, [points], False, (fill, fill, fill), width)
         cv2.polylines(mask, [points], False, 255, width)
-    return holed, mask
+    return _filled(image, where.cut(mask), fill)
 
 
 def _draw_box(shape: Shape, most: float, generator: np.random.Generator) -> list[int]:

@@ -14,12 +14,14 @@ import numpy as np
 from remint.corruptions.drawing import (
     Recipe,
     Shape,
+    View,
     at,
     integer,
     stream_key,
     to_levels,
     uniform,
     unit,
+    view_of,
 )
 from remint.corruptions.holes import draw_path
 from remint.corruptions.tone import smooth_field
@@ -50,13 +52,15 @@ def scratches(
     widths: Sequence[int],
     tones: Sequence[int],
     opacities: Sequence[int],
+    view: View | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scratch the image along paths of (x, y) points, tones and opacities in 0..255."""
-    opacity, tone = (np.zeros(image.shape[:2], np.uint8) for _ in range(2))
+    where = view_of(image, view)
+    opacity, tone = (np.zeros(where.canvas, np.uint8) for _ in range(2))
     for path, width, level, strength in zip(paths, widths, tones, opacities, strict=True):
         cv2.polylines(tone, _points(path), False, level, width + 2)
         cv2.polylines(opacity, _points(path), False, strength, width, cv2.LINE_AA)
-    return _cover(image, opacity, tone[:, :, None])
+    return _cover(image, where.cut(opacity), where.cut(tone)[:, :, None])
 
 
 def _draw_scratch(shape: Shape, generator: np.random.Generator) -> list[list[int]]:
@@ -99,18 +103,24 @@ def draw_scratches(shape: Shape, severity: float, generator: np.random.Generator
 
 
 def stains(
-    image: np.ndarray, *, blots: Sequence[Sequence[float]], tint: Sequence[float], key: str
+    image: np.ndarray,
+    *,
+    blots: Sequence[Sequence[float]],
+    tint: Sequence[float],
+    key: str,
+    view: View | None = None,
 ) -> np.ndarray:
     """Soak the paper: blots (x, y, radius, depth), ragged and darker at the rim, keep `tint`.
 
     tint: the share of each channel's light that a blot of depth 1 leaves; x, y, radius in pixels.
     """
-    dye = np.zeros(image.shape[:2], np.float32)
-    ragged = smooth_field(key, image.shape, 13) * np.float32(0.2)
+    where = view_of(image, view)
+    dye = np.zeros(where.canvas, np.float32)
+    ragged = smooth_field(key, where.shape, 13) * np.float32(0.2)
     for blot in blots:
-        near = _window(image.shape, *blot[:3])
+        near = _window(where.shape, *blot[:3])
         dye[near] = np.maximum(dye[near], _soaked(ragged[near], near, blot))
-    left = 1 - dye[:, :, None] * (1 - np.array(tint, np.float32))
+    left = 1 - where.cut(dye)[:, :, None] * (1 - np.array(tint, np.float32))
     return to_levels(image * left)
 
 
@@ -161,12 +171,14 @@ def text(
     font: int,
     width: int,
     colour: Sequence[int],
+    view: View | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Print lines of text over the image, capitals `height` pixels high, strokes `width` wide."""
-    opacity = np.zeros(image.shape[:2], np.uint8)
+    where = view_of(image, view)
+    opacity = np.zeros(where.canvas, np.uint8)
     for line, (x, y) in zip(lines, places, strict=True):
         cv2.putText(opacity, line, (x, y), font, height / CAPITAL, 255, width, cv2.LINE_AA)
-    return _cover(image, opacity, colour)
+    return _cover(image, where.cut(opacity), colour)
 
 
 def _draw_words(generator: np.random.Generator) -> str:
@@ -203,14 +215,16 @@ def ink(
     width: int,
     blots: Sequence[Sequence[int]],
     colour: Sequence[int],
+    view: View | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write over the image: pen strokes `width` pixels wide and round blots (x, y, radius)."""
-    opacity = np.zeros(image.shape[:2], np.uint8)
+    where = view_of(image, view)
+    opacity = np.zeros(where.canvas, np.uint8)
     for path in paths:
         cv2.polylines(opacity, _points(path), False, 240, width, cv2.LINE_AA)
     for x, y, radius in blots:
         cv2.circle(opacity, (x, y), radius, 255, cv2.FILLED, cv2.LINE_AA)
-    return _cover(image, opacity, colour)
+    return _cover(image, where.cut(opacity), colour)
 
 
 def draw_ink(shape: Shape, severity: float, generator: np.random.Generator) -> Recipe:

@@ -16,6 +16,7 @@ from remint.core.randomness import generator
 from remint.core.workers import ordered_map
 from remint.corruptions.composition import Step, compose, one_of
 from remint.corruptions.config import CorruptConfig, EvaluateConfig, TrainingConfig
+from remint.corruptions.drawing import Recipe, Shape
 from remint.corruptions.registry import Corrupted, corrupt, replay
 from remint.images.imageset import IMAGE, SPLITS, ImageSet, Record
 
@@ -27,8 +28,10 @@ __all__ = [
     "corrupted_records",
     "draw_evaluation",
     "draw_training",
+    "draw_training_recipe",
     "planned_rows",
     "set_metadata",
+    "training_config",
     "training_spec",
 ]
 FIELDS = (
@@ -43,26 +46,38 @@ CHUNK_BYTES = 2**20  # ... or this many bytes of pixels, whichever comes first
 
 
 def training_spec(config: TrainingConfig) -> dict[str, Any]:
-    """Return what `draw_training` needs, as JSON-able data for the set's metadata."""
+    """Return the configuration as JSON-able data for the set's metadata."""
     return json.loads(json.dumps(asdict(config)))
 
 
-def draw_training(
-    image: np.ndarray, clean_id: str, spec: Mapping[str, Any], seed: int, draw: int
-) -> Corrupted:
-    """Damage uint8 HWC pixels for training, as `spec` (from `training_spec`) says.
+def training_config(spec: Mapping[str, Any]) -> TrainingConfig:
+    """Return the configuration that `training_spec` stored."""
+    steps = (
+        Step(step["kind"], (step["severity"][0], step["severity"][1]), step["probability"])
+        for step in spec["steps"]
+    )
+    return TrainingConfig(**{**spec, "steps": tuple(steps)})
 
-    Pure: the same id, seed and draw give the same pixels, stored or on the fly, in any order.
+
+def draw_training_recipe(
+    shape: Shape, clean_id: str, config: TrainingConfig, seed: int, draw: int
+) -> Recipe:
+    """Draw how a clean image of (height, width, channels) is damaged for training.
+
+    Pure: the same id, seed and draw give the same recipe, stored or on the fly, in any order.
     """
     stream = generator(seed, "corrupt.train", clean_id, draw)
-    steps = [
-        Step(s["kind"], (s["severity"][0], s["severity"][1]), s["probability"])
-        for s in spec["steps"]
-    ]
-    chance = stream.random() - spec["clean_share"]
-    if chance < 0 or not steps:
-        return replay(image, [])
-    return (one_of if chance < spec["single_share"] else compose)(image, steps, stream)
+    chance = stream.random() - config.clean_share
+    if chance < 0 or not config.steps:
+        return []
+    return (one_of if chance < config.single_share else compose)(shape, config.steps, stream)
+
+
+def draw_training(
+    image: np.ndarray, clean_id: str, config: TrainingConfig, seed: int, draw: int
+) -> Corrupted:
+    """Damage whole uint8 HWC pixels by `draw_training_recipe`."""
+    return replay(image, draw_training_recipe(image.shape, clean_id, config, seed, draw))
 
 
 def draw_evaluation(
@@ -167,22 +182,21 @@ def _record_list(clean: ImageSet, config: CorruptConfig, rows: Sequence[Row]) ->
 
 
 def _records(clean: ImageSet, rows: Iterable[Row], config: CorruptConfig) -> Iterator[Record]:
-    spec = training_spec(config.training)
     for position, group in groupby(rows, key=lambda row: row.position):
         source, image = clean.at(position)
         for row in group:
-            corrupted = _made(row, source, image, spec, config.seed)
+            corrupted = _made(row, source, image, config)
             if corrupted is not None:
                 yield _record(row, source, corrupted)
 
 
 def _made(
-    row: Row, source: Mapping[str, Any], image: np.ndarray, spec: Mapping[str, Any], seed: int
+    row: Row, source: Mapping[str, Any], image: np.ndarray, config: CorruptConfig
 ) -> Corrupted | None:
     if row.kind == "mixed":
-        return draw_training(image, source["id"], spec, seed, row.draw)
+        return draw_training(image, source["id"], config.training, config.seed, row.draw)
     if row.kind != "real":
-        return draw_evaluation(image, source["id"], row.kind, row.severity, seed)
+        return draw_evaluation(image, source["id"], row.kind, row.severity, config.seed)
     damaged = source["damaged"]
     if damaged is not None and damaged.shape != image.shape:
         raise ValueError(

@@ -16,7 +16,7 @@ from remint.corruptions import (
     resolution,
     tone,
 )
-from remint.corruptions.drawing import Recipe, Shape
+from remint.corruptions.drawing import Recipe, Shape, View
 
 Draw = Callable[[Shape, float, np.random.Generator], Recipe]
 
@@ -76,6 +76,9 @@ MASKED_OPERATIONS: Mapping[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = 
     "strokes": holes.strokes,
 }
 
+# Operations whose marks and fields have their place on the whole image
+PLACED = frozenset({"fading", "stains", *MASKED_OPERATIONS})
+
 
 @dataclass(frozen=True)
 class Corrupted:
@@ -120,14 +123,23 @@ def replay(image: np.ndarray, recipe: Sequence[Mapping[str, Any]]) -> Corrupted:
     check_pixels(image)
     damaged, mask = np.ascontiguousarray(image), None
     for step in recipe:  # operations return new arrays
-        damaged, hidden = _carry_out(damaged, dict(step))
+        damaged, hidden = carry_out(damaged, step)
         mask = hidden if mask is None else mask if hidden is None else np.maximum(mask, hidden)
     whole = damaged.copy() if not recipe else damaged
     return Corrupted(whole, [dict(step) for step in recipe], mask)
 
 
-def _carry_out(image: np.ndarray, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
+def carry_out(
+    image: np.ndarray, step: Mapping[str, Any], view: View | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Carry out one step on uint8 HWC pixels; return them with the mask of what it covers.
+
+    view: the window of a whole image that the pixels are; needed by what is placed on the whole.
+    """
+    values = dict(step)
     name = values.pop("operation")
+    if view is not None and name in PLACED:
+        values["view"] = view
     if name in MASKED_OPERATIONS:
         return MASKED_OPERATIONS[name](image, **values)
     if name not in OPERATIONS:

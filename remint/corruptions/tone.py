@@ -3,7 +3,17 @@
 import cv2
 import numpy as np
 
-from remint.corruptions.drawing import Recipe, Shape, at, stream, stream_key, to_levels, uniform
+from remint.corruptions.drawing import (
+    Recipe,
+    Shape,
+    View,
+    at,
+    stream,
+    stream_key,
+    to_levels,
+    uniform,
+    view_of,
+)
 
 SEPIA = (1.0, 0.86, 0.62)  # share of each channel that old paper still reflects
 
@@ -29,7 +39,14 @@ def smooth_field(key: str, shape: Shape, nodes: int) -> np.ndarray:
 
 
 def fading(
-    image: np.ndarray, *, depth: float, lift: float, yellow: float, patches: float, key: str
+    image: np.ndarray,
+    *,
+    depth: float,
+    lift: float,
+    yellow: float,
+    patches: float,
+    key: str,
+    view: View | None = None,
 ) -> np.ndarray:
     """Bleach an old print: dyes fade, black turns grey, paper yellows, all unevenly.
 
@@ -37,7 +54,8 @@ def fading(
     deviation, in levels, of smooth light over the picture. Cause and look after Wan et al. 2020,
     "Bringing Old Photos Back to Life" (arXiv 2004.09484, 4.1); the formula is ours.
     """
-    light = smooth_field(key, image.shape, 5) * patches + lift * 255
+    where = view_of(image, view)
+    light = where.cut(smooth_field(key, where.shape, 5)) * patches + lift * 255
     if image.shape[2] == 1:
         return to_levels(image * np.float32(1 - depth) + light[:, :, None])
     grey = np.outer(SEPIA, (0.299, 0.587, 0.114))

@@ -16,7 +16,8 @@ from annotated_types import Ge, Le
 from remint.core.arrays import scale
 from remint.core.randomness import counter_uniform, generator
 from remint.core.ranges import Share, Workers
-from remint.corruptions.pairs import draw_training
+from remint.corruptions.pairs import draw_training_recipe, training_config
+from remint.corruptions.windows import replay_window
 from remint.images.imageset import ImageSet
 from remint.training.feeding import feed, fits_memory
 
@@ -74,13 +75,13 @@ class PairSource:
 
     def __init__(self, clean: ImageSet, corrupted: ImageSet, config: DataConfig, seed: int) -> None:
         self.clean, self.corrupted, self.config, self.seed = clean, corrupted, config, seed
-        self.spec: dict[str, Any] = corrupted.metadata["training"]
         self.draw_seed: int = corrupted.metadata["seed"]
         if corrupted.metadata["clean_fingerprint"] != clean.fingerprint:
             raise ValueError(
                 f"{corrupted.path} was made from other images than {clean.path} holds now; "
                 "run the corrupt stage again"
             )
+        self.training = training_config(corrupted.metadata["training"]) if self._drawn else None
         self.rows = _training_rows(clean, corrupted, self.on_the_fly)
         self._check_sizes()
         self.stacks = self._decode() if self._fits_memory() else None
@@ -88,8 +89,14 @@ class PairSource:
     @property
     def on_the_fly(self) -> bool:
         """Whether damage is drawn here, not read from the corrupted set."""
-        drawn = self.spec["draws"] == 0 and "damaged" not in self.clean.schema.names
-        return drawn or self.config.noise_sigma is not None
+        return self._drawn or self.config.noise_sigma is not None
+
+    @property
+    def _drawn(self) -> bool:
+        """Whether the corrupt stage left its damage to be drawn here."""
+        if self.config.noise_sigma is not None or "damaged" in self.clean.schema.names:
+            return False
+        return self.corrupted.metadata["training"]["draws"] == 0
 
     def __len__(self) -> int:
         """Return the number of pairs in an epoch."""
@@ -151,30 +158,38 @@ class PairSource:
         return _to_float(damaged), _to_float(clean)
 
     def _pair(self, k: int, member: int, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        damaged, clean = self._load(member, k // len(self))
-        damaged, clean = (self._crop(image, draws) for image in (damaged, clean))
+        damaged, clean = self._load(member)
+        window = self._window(clean.shape, draws)
+        if self.training is not None:
+            who = self.rows[member]["id"], self.training, self.draw_seed
+            recipe = draw_training_recipe(clean.shape, *who, draw=k // len(self))
+            damaged = replay_window(clean, recipe, *window)
+        else:
+            damaged = damaged[window]
+        clean = clean[window]
+        damaged, clean = (self._turned(image, draws) for image in (damaged, clean))
         if self.config.noise_sigma is not None:
             noise = generator(self.seed, "noise", str(k)).standard_normal(clean.shape, np.float32)
             damaged = clean + np.float32(self.config.noise_sigma) * noise
         return damaged, clean
 
-    def _load(self, member: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        row = self.rows[member]
+    def _load(self, member: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the whole images of a pair; the clean one twice where damage is drawn here."""
         if self.stacks:
-            damaged, clean = self.stacks[0][member], self.stacks[1][member]
-        else:
-            clean = self.clean.at(row["clean_position"])[1]
-            damaged = clean if self.on_the_fly else self.corrupted.at(row["position"])[1]
-        if self.on_the_fly and self.config.noise_sigma is None:
-            damaged = draw_training(clean, row["id"], self.spec, self.draw_seed, epoch).image
-        return damaged, clean
+            return self.stacks[0][member], self.stacks[1][member]
+        row = self.rows[member]
+        clean = self.clean.at(row["clean_position"])[1]
+        return clean if self.on_the_fly else self.corrupted.at(row["position"])[1], clean
 
-    def _crop(self, image: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    def _window(self, shape: tuple[int, ...], draws: np.ndarray) -> tuple[slice, slice]:
+        """Return the rows and columns of an image that are shown."""
         patch = self.config.patch
-        if patch is not None:
-            top = int(draws[0] * (image.shape[0] - patch + 1))
-            left = int(draws[1] * (image.shape[1] - patch + 1))
-            image = image[top : top + patch, left : left + patch]
+        if patch is None:
+            return slice(0, shape[0]), slice(0, shape[1])
+        top, left = (int(draws[axis] * (shape[axis] - patch + 1)) for axis in (0, 1))
+        return slice(top, top + patch), slice(left, left + patch)
+
+    def _turned(self, image: np.ndarray, draws: np.ndarray) -> np.ndarray:
         if self.config.augment != "none" and draws[2] < 0.5:
             image = image[:, ::-1]
         if self.config.augment == "dihedral":
@@ -192,8 +207,8 @@ def _training_rows(clean: ImageSet, corrupted: ImageSet, fly: bool) -> list[dict
     if kept.empty:
         raise ValueError(f"{clean.path}: found no training image, needed at least one")
     names = ("id", "position", "clean_position", "height", "width", "channels")
-    found: Any = kept[[name for name in names if name in kept]].to_dict("records")
-    return found
+    rows: Any = kept[[name for name in names if name in kept]].to_dict("records")
+    return rows
 
 
 def _stacked(images: list[np.ndarray]) -> list[np.ndarray] | np.ndarray:
