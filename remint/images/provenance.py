@@ -10,6 +10,8 @@ from typing import Any, Literal
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
+from defusedxml import DefusedXmlException
+from defusedxml.minidom import parseString
 from PIL import Image, PngImagePlugin
 
 Term = Literal[
@@ -60,7 +62,7 @@ def mark(packet: bytes | None, term: Term) -> bytes:
     Everything else in the packet is kept. A stronger mark stays: an image that a model made is
     not called a restored photograph afterwards. Raises XmpError when `packet` is no XMP.
     """
-    document = _parse(packet) if packet else minidom.parseString(EMPTY)
+    document = _parse(packet) if packet else parseString(EMPTY)
     present = _values(document)
     if not any(_strength(value) > _strength(uri(term)) for value in present):
         _remove(document)
@@ -117,10 +119,10 @@ def save_options(file_format: str, packet: bytes) -> dict[str, Any]:
 
 def _parse(packet: bytes) -> minidom.Document:
     data = packet.strip(b"\x00 \t\r\n")
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        raise XmpError("XMP packet declares a document type, which XMP does not have")
     try:
-        document = minidom.parseString(data)
+        document = parseString(data, forbid_dtd=True)
+    except DefusedXmlException:
+        raise XmpError("XMP packet declares a document type, which XMP does not have") from None
     except (ExpatError, ValueError, LookupError) as error:
         raise XmpError(f"XMP packet is not well-formed XML ({error})") from None
     if not document.getElementsByTagNameNS(RDF, "RDF"):

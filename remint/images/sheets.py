@@ -1,4 +1,7 @@
-"""Pictures laid out on one sheet, for people."""
+"""Pictures laid out on one sheet, for people.
+
+torchvision's make_grid wants pictures of one size and frames the sheet on all sides.
+"""
 
 from collections.abc import Sequence
 

@@ -3,17 +3,19 @@
 Tiles count fully in their middle and not at all in the outer quarter of an overlap, where a
 network sees the tile's border instead of the picture; between the two the weight is a ramp. So a
 network that looks at most overlap / 4 px around each pixel gives the same output with tiles as
-without, and memory beyond the two uint8 images is one row of tiles.
+without, and memory beyond the two images is one row of tiles.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from remint.core.arrays import to_tensor, to_uint8
+from remint.core.arrays import to_tensor, to_uint8, to_uint16
+
+Place = tuple[int, int]  # top and left of a tile, px
 
 
 class Network(Protocol):
@@ -26,26 +28,51 @@ class Network(Protocol):
         ...
 
 
-def restore_image(restorer: Network, image: np.ndarray, tile: int, overlap: int) -> np.ndarray:
-    """Return the restored image: uint8 HWC in, uint8 HWC of the same shape out.
+def restore_image(
+    restorer: Network,
+    image: np.ndarray,
+    tile: int,
+    overlap: int,
+    watch: Callable[[Sequence[Place]], Iterable[Place]] = iter,
+) -> np.ndarray:
+    """Return the restored image: uint8 or uint16 HWC in, the same type and shape out.
 
     tile: side of a tile in px; an image that fits into one tile is done in one piece. overlap: px
-    shared by neighbours, below half of `tile`. A 1-channel model takes colour images channel by
-    channel, a 3-channel model takes grey as three equal channels and the mean of its answer.
-    Raises ValueError for impossible tiles or channel counts.
+    shared by neighbours, below half of `tile`. watch: wraps the tiles as they are done, to show
+    progress. A 3-channel model takes grey as three equal channels and gives the mean of its
+    answer, a 1-channel model takes colour only where all three channels are equal. Raises
+    ValueError for impossible tiles, for colour that a grey model can't see, and for an answer that
+    is not finite.
     """
     check_tiles(tile, overlap)
+    if restorer.channels == 1 and image.shape[2] == 3:
+        grey = restore_image(restorer, _one_channel(image), tile, overlap, watch)
+        return np.repeat(grey, 3, axis=2)
     if max(image.shape[:2]) <= tile:
         return restore_batch(restorer, image[None])[0]
     output = np.empty_like(image)
-    for top, band in _bands(restorer, image, tile, overlap):
-        output[top : top + band.shape[1]] = to_uint8(torch.from_numpy(band))
+    for top, band in _bands(restorer, image, tile, overlap, watch):
+        output[top : top + band.shape[1]] = _pixels(torch.from_numpy(band), image.dtype)
     return output
 
 
 def restore_batch(restorer: Network, images: np.ndarray) -> np.ndarray:
-    """Return restored images of one size, each as a whole: uint8 [N,]H,W,C in and out."""
-    return to_uint8(_with_channels(restorer, to_tensor(images)))
+    """Return restored images of one size, each as a whole: uint8 or uint16 [N,]H,W,C in and out."""
+    return _pixels(_with_channels(restorer, to_tensor(images)), images.dtype)
+
+
+def _pixels(tensor: torch.Tensor, dtype: np.dtype) -> np.ndarray:
+    return to_uint16(tensor) if dtype == np.uint16 else to_uint8(tensor)
+
+
+def _one_channel(image: np.ndarray) -> np.ndarray:
+    """Return the channel of a picture whose three are equal; ValueError where it has colour."""
+    if any(not np.array_equal(image[:, :, 0], image[:, :, other]) for other in (1, 2)):
+        raise ValueError(
+            "it is a picture in colour and the model was trained on grey ones; choose a model "
+            "trained on colour, or make the picture grey"
+        )
+    return image[:, :, :1]
 
 
 def check_tiles(tile: int, overlap: int) -> None:
@@ -59,53 +86,54 @@ def check_tiles(tile: int, overlap: int) -> None:
 
 def _with_channels(restorer: Network, batch: torch.Tensor) -> torch.Tensor:
     """Fit the channels of float [N, C, H, W] to the model's and back."""
-    count, channels, height, width = batch.shape
+    count, channels = batch.shape[:2]
     if channels == restorer.channels:
-        return restorer(batch)
-    if restorer.channels == 1:
-        return restorer(batch.reshape(-1, 1, height, width)).reshape(batch.shape)
-    if channels == 1:
-        return restorer(batch.expand(count, restorer.channels, -1, -1)).mean(dim=1, keepdim=True)
-    raise ValueError(
-        f"A model of {restorer.channels} channels cannot take images of {channels} channels; "
-        "use grey or colour images."
-    )
+        answer = restorer(batch)
+    elif channels == 1:
+        wide = batch.expand(count, restorer.channels, -1, -1)
+        answer = restorer(wide).mean(dim=1, keepdim=True)
+    else:
+        raise ValueError(
+            f"A model of {restorer.channels} channels cannot take images of {channels} channels; "
+            "use grey or colour images."
+        )
+    if not torch.isfinite(answer).all():
+        raise ValueError(
+            "the model's answer holds values that are not finite, so its weights are broken or "
+            "overflow; use another model, or train this one again"
+        )
+    return answer
 
 
 def _bands(
-    restorer: Network, image: np.ndarray, tile: int, overlap: int
+    restorer: Network,
+    image: np.ndarray,
+    tile: int,
+    overlap: int,
+    watch: Callable[[Sequence[Place]], Iterable[Place]],
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (top row, finished float [C, rows, W]) from the top of the image to its bottom.
 
     Only the rows under the current row of tiles are kept as sums and weights.
     """
     height, width, channels = image.shape
-    tops, rows = _starts(height, tile, overlap), min(tile, height)
-    sums = np.zeros((channels, rows, width), np.float32)
-    weights = np.zeros((rows, 1), np.float32)
-    for top, following in pairwise([*tops, height]):
-        weight = _weight(rows, top > 0, top + rows < height, overlap)[:, None]
-        sums += weight * _row_of_tiles(restorer, image[top : top + rows], tile, overlap)
-        weights += weight
-        done = min(following - top, rows)
-        yield top, sums[:, :done] / weights[:done]
-        sums = np.concatenate([sums[:, done:], np.zeros_like(sums[:, :done])], axis=1)
-        weights = np.concatenate([weights[done:], np.zeros_like(weights[:done])])
-
-
-def _row_of_tiles(restorer: Network, band: np.ndarray, tile: int, overlap: int) -> np.ndarray:
-    """Restore uint8 [rows, W, C], at most a tile high, as float32 [C, rows, W]."""
-    rows, width, channels = band.shape
-    columns = min(tile, width)
-    sums = np.zeros((channels, rows, width), np.float32)
-    weights = np.zeros(width, np.float32)
-    for left in _starts(width, tile, overlap):
-        piece = to_tensor(band[None, :, left : left + columns])
+    rows, columns = min(tile, height), min(tile, width)
+    tops, lefts = _starts(height, tile, overlap), _starts(width, tile, overlap)
+    following = dict(pairwise([*tops, height]))
+    sums, weights = np.zeros((channels, rows, width), np.float32), np.zeros((rows, width), "f4")
+    for top, left in watch([(top, left) for top in tops for left in lefts]):
+        piece = to_tensor(image[None, top : top + rows, left : left + columns])
         output = _with_channels(restorer, piece)[0].float().cpu().numpy()
-        weight = _weight(columns, left > 0, left + columns < width, overlap)
+        down = _weight(rows, top > 0, top + rows < height, overlap)
+        across = _weight(columns, left > 0, left + columns < width, overlap)
+        weight = down[:, None] * across
         sums[:, :, left : left + columns] += weight * output
-        weights[left : left + columns] += weight
-    return sums / weights
+        weights[:, left : left + columns] += weight
+        if left == lefts[-1]:
+            done = min(following[top] - top, rows)
+            yield top, sums[:, :done] / weights[:done]
+            sums = np.concatenate([sums[:, done:], np.zeros_like(sums[:, :done])], axis=1)
+            weights = np.concatenate([weights[done:], np.zeros_like(weights[:done])])
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:

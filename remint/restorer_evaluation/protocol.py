@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
-from remint.images.imagefile import FORMATS
+from remint.images import imagefile
 from remint.metrics.pixels import PEAK, psnr_score
 from remint.restorer.tiling import Network
 
@@ -43,18 +42,17 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def read(path: Path, channels: int) -> np.ndarray:
-    """Return uint8 HWC of 1 or 3 channels; colour becomes grey by full-range BT.601 luma.
+    """Return uint8 HWC of 1 or 3 channels as `imagefile` decodes it, grey as full-range luma.
 
     Raises ValueError for a file that is no image, and for grey files where colour is needed.
     """
     try:
-        with Image.open(path, formats=FORMATS) as file:
-            if channels == 3 and file.mode in ("1", "L", "LA", "I;16"):
-                raise ValueError(f"{path} is grey; a model of 3 channels is measured on colour.")
-            pixels = np.asarray(file.convert("L" if channels == 1 else "RGB"))
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is not an image that can be read; take it away.") from error
-    return pixels[:, :, None] if channels == 1 else pixels
+        pixels = imagefile.read(path)
+    except imagefile.ImageFileError as error:
+        raise ValueError(f"{path} {error}; take it away.") from error
+    if channels == 3 and pixels.shape[2] == 1:
+        raise ValueError(f"{path} is grey; a model of 3 channels is measured on colour.")
+    return imagefile.to_channels(pixels, channels)
 
 
 def add_noise(image: np.ndarray, sigma: float) -> np.ndarray:

@@ -1,30 +1,25 @@
 """Reading one photograph: pixels for the model, and all that must survive beside them.
 
 errors:
-    PhotoError   no image, several frames, pixels of an unknown range, or a format that only reads
+    PhotoError   no image, an animation, or a format that only reads
 """
 
-import io
 import struct
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin
 
 from remint.images import imagefile, provenance
+from remint.images.layers import Layers, layers_of
 
-ORIENTATION = ExifTags.Base.Orientation
 # TIFF tags that describe the photograph; the others describe how its pixels were stored.
 KEPT_TIFF_TAGS = (270, 271, 272, 305, 306, 315, 316, 33432, 33723, 34665, 34853)
 IFDS = (34665, 34853)  # folders of tags of their own: Exif and GPS
-# Formats that are looked for, whatever a file is called: none that hands it to another program
-READ = imagefile.FORMATS
-SINGLE_FRAME_FORMATS = ("MPO",)  # further frames are previews or depth of the first one
+SINGLE_FRAME_FORMATS = ("MPO", "HEIF")  # further frames are previews or depth of the first one
+PAGED = "TIFF"
 
 
 class PhotoError(ValueError):
@@ -33,153 +28,67 @@ class PhotoError(ValueError):
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded photograph.
+    """A decoded photograph, or one page of several.
 
-    pixels: uint8 HWC, C = 1 or 3, upright. alpha: uint8 HW upright, or None. orientation: the
-    EXIF value 1..8 in which the file stores its pixels. keep: what Pillow's save takes as it is
-    (exif, icc_profile, dpi, ...). notes: what could not be kept, in words.
+    layers: its pixels, uint8 or uint16, upright, and its alpha. pages: how many the file holds.
+    keep: what Pillow's save takes as it is (exif, icc_profile, dpi, ...). tables: quantisation
+    tables of a JPEG file.
     """
 
-    pixels: np.ndarray
-    alpha: np.ndarray | None
+    layers: Layers
     file_format: str
-    orientation: int
+    pages: int
     keep: dict[str, Any]
     xmp: bytes | None
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
     texts: dict[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    tables: dict[int, list[int]] = field(default_factory=dict)
 
 
-def load(path: Path, max_pixels: int) -> Photo:
-    """Read the photograph at `path`. Raises PhotoError, or OSError when it can't be opened."""
-    with _pixel_limit(max_pixels), _open(path) as image:
-        _check(image, max_pixels)
-        notes = _notes(image)
+def pages(path: Path, max_pixels: int) -> Iterator[Photo]:
+    """Yield the photograph at `path`, page by page where a TIFF holds several.
+
+    Raises PhotoError with the reason.
+    """
+    page, count = 0, 1
+    while page < count:
         try:
-            image.load()
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise PhotoError(f"it can't be decoded whole ({error})") from None
-        orientation, notes = _orientation(image, notes)
-        pixels, alpha = _split_alpha(image)
-        return Photo(
-            pixels=upright(pixels, orientation),
-            alpha=None if alpha is None else upright(alpha, orientation),
-            file_format="JPEG" if image.format == "MPO" else str(image.format),
-            orientation=orientation,
-            keep=_keep(image),
-            xmp=provenance.packet_of(image),
-            png_chunks=tuple(_png_chunks(image)),
-            texts=_texts(image),
-            notes=notes,
+            with imagefile.opened(path, max_pixels, page) as image:
+                count = _pages(image)
+                photo = _photo(image, count)
+        except imagefile.ImageFileError as error:
+            raise PhotoError(f"it {error}") from error
+        yield photo
+        page += 1
+
+
+def _pages(image: Image.Image) -> int:
+    frames = 1 if image.format in SINGLE_FRAME_FORMATS else getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != PAGED:
+        raise imagefile.ImageFileError(
+            f"holds {frames} frames; save the ones to restore as single images"
         )
+    return frames
 
 
-def _orientation(image: Image.Image, notes: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
-    """Return the EXIF orientation, 1 with a note where the EXIF block is broken."""
-    try:
-        return int(image.getexif().get(ORIENTATION, 1)), notes
-    except Exception as error:  # parsers of EXIF throw what they like at a broken block
-        return 1, (*notes, f"EXIF can't be read ({type(error).__name__}): taken as upright")
+def _photo(image: Image.Image, count: int) -> Photo:
+    layers = layers_of(image)
+    return Photo(
+        layers=layers,
+        file_format="JPEG" if image.format == "MPO" else str(image.format),
+        pages=count,
+        keep=_keep(image, layers.in_profile),
+        xmp=provenance.packet_of(image),
+        png_chunks=tuple(_png_chunks(image)) if layers.in_profile else (),
+        texts=_texts(image),
+        tables=getattr(image, "quantization", {}) if image.format in ("JPEG", "MPO") else {},
+    )
 
 
-def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn HW[C] pixels stored in an EXIF orientation 1..8 upright (Exif 2.32, tag 274)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
-
-
-@contextmanager
-def _pixel_limit(max_pixels: int) -> Iterator[None]:
-    """Let Pillow open up to `max_pixels`; what it only warns of is an error or no matter here."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = max_pixels
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
-
-
-def _open(path: Path) -> Image.Image:
-    if path.stat().st_size == 0:
-        raise PhotoError("it is empty")
-    try:
-        return Image.open(path, formats=READ)
-    except UnidentifiedImageError:
-        raise PhotoError("it is no image of a known format") from None
-    except Image.DecompressionBombError:
-        raise PhotoError("it claims more pixels than --max-pixels allows") from None
-    except (SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise PhotoError(f"its header can't be read ({error})") from None
-
-
-def _check(image: Image.Image, max_pixels: int) -> None:
-    if image.width * image.height > max_pixels:
-        raise PhotoError(f"it has {image.width}x{image.height} pixels, more than --max-pixels")
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format not in SINGLE_FRAME_FORMATS:
-        raise PhotoError(f"it holds {frames} frames; save the ones to restore as single images")
-    if image.mode in ("I", "F"):
-        raise PhotoError(f"its pixels ({image.mode}, 32 bits) have no known white; save 8 or 16")
-
-
-def _notes(image: Image.Image) -> tuple[str, ...]:
-    """Say what the pixels lose; to be asked before they are loaded."""
-    raw = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
-    found = {
-        "16 bits a channel became 8": image.mode.startswith("I;16") or "16" in raw,
-        "CMYK became RGB": image.mode == "CMYK",
-        "black and white became grey": image.mode == "1",
-    }
-    return tuple(note for note, true in found.items() if true)
-
-
-def _split_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return pixels (uint8 HWC, C = 1 or 3) and alpha (uint8 HW or None) in stored orientation."""
-    if image.mode.startswith("I;16"):
-        deep = np.asarray(image).astype(np.float64)
-        return np.rint(deep / 257.0).astype(np.uint8)[:, :, None], None
-    see_through = "transparency" in image.info or image.mode in ("LA", "La", "RGBa", "PA", "RGBA")
-    grey = image.mode in ("1", "L", "LA", "La") or _is_grey_palette(image)
-    mode = ("L" if grey else "RGB") + ("A" if see_through else "")
-    pixels = np.array(_cmyk_to_rgb(image) if image.mode == "CMYK" else image.convert(mode))
-    if not see_through:
-        return (pixels[:, :, None] if grey else pixels), None
-    return pixels[:, :, :-1], pixels[:, :, -1]
-
-
-def _is_grey_palette(image: Image.Image) -> bool:
-    if image.mode not in ("P", "PA"):
-        return False
-    colours = np.array(image.getpalette("RGB")).reshape(-1, 3)
-    return bool((colours == colours[:, :1]).all())
-
-
-def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if not profile:
-        return image.convert("RGB")
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        screen = ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, source, screen, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError) as error:
-        raise PhotoError(f"its CMYK profile can't be used ({error})") from None
-    assert converted is not None, "only in-place conversion returns None"
-    return converted
-
-
-def _keep(image: Image.Image) -> dict[str, Any]:
+def _keep(image: Image.Image, in_profile: bool) -> dict[str, Any]:
     """Return Pillow save keywords for what describes the picture, not its storage."""
     keep = {key: image.info[key] for key in ("dpi", "comment") if image.info.get(key)}
-    if image.info.get("icc_profile") and image.mode != "CMYK":
+    if image.info.get("icc_profile") and in_profile:
         keep["icc_profile"] = image.info["icc_profile"]
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         keep["compression"] = image.info.get("compression", "raw")

@@ -1,43 +1,78 @@
 """Writing one restored photograph: as its original was stored, with a mark of what was done."""
 
 import struct
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from remint.images import provenance
+from remint.images.layers import DEEP_TO_EIGHT, to_eight_bits
+from tasks.commands import deep_files
 from tasks.commands.photo import IFDS, Photo, PhotoError, same_bytes
 
 LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "lzma", "zstd")
+DEEP_FORMATS = {"PNG": deep_files.write_png, "TIFF": deep_files.write_tiff}
+LOSSY = 95  # where the input tells no quality
+LEAST = 90  # below it, compression would put back what was taken away
+# Luminance at quality 50, in the order of the file's zigzag (ITU-T T.81, table K.1)
+STANDARD = np.array(
+    [
+        *(16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40),
+        *(26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61, 60, 57, 51),
+        *(56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87),
+        *(95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99),
+    ]
+)
 
 
 def save(
     photo: Photo,
     pixels: np.ndarray,
-    path: Path,
+    file: BinaryIO,
     *,
     file_format: str,
     term: provenance.Term,
-    quality: int,
+    quality: int | None,
+    lossless: bool = False,
 ) -> tuple[str, ...]:
-    """Write restored `pixels` (uint8 HWC, upright) to `path` and return notes on what was lost.
+    """Write restored `pixels` (uint8 or uint16 HWC, upright) and return notes on what was lost.
 
-    file_format: Pillow's name. quality: 1..100 of lossy formats. The file carries the IPTC mark
-    `term` where its format has a place for one. Raises PhotoError where that can't be written.
+    file_format: Pillow's name. quality: 1..100 of lossy formats, None that of the input, but at
+    least 90. The file carries the IPTC mark `term` where its format has a place for one. Raises
+    PhotoError where that can't be written.
     """
     if file_format not in Image.SAVE:
         raise PhotoError(f"{file_format} files can be read but not written; convert it to PNG")
-    stored = _stored(pixels, photo)
+    planes, lost = _planes(pixels, photo, file_format)
     marks, notes = _marks(photo, file_format, term)
     options = {**_kept(photo, file_format, quality), **marks}
+    if lossless and file_format == "WEBP":
+        options |= {"lossless": True, "exact": True}
     _complete(options, photo, file_format)
     try:
-        stored.save(path, file_format, **options)
+        if planes.dtype == np.uint16 and planes.shape[2] > 1:
+            DEEP_FORMATS[file_format](planes, file, options)
+        else:
+            flat = planes[:, :, 0] if planes.shape[2] == 1 else planes
+            Image.fromarray(flat).save(file, file_format, **options)
     except (OSError, KeyError, ValueError, TypeError, struct.error) as error:
         raise PhotoError(f"it can't be written as {file_format} ({error})") from None
-    return photo.notes + notes
+    return (*photo.layers.changes, *lost, *notes)
+
+
+def quality_of(tables: dict[int, list[int]]) -> int | None:
+    """Return the quality 1..100 whose standard luminance table is nearest to a JPEG's own.
+
+    tables: as Pillow gives them; None where there is none. Scaled as libjpeg does (jcparam.c).
+    """
+    if not tables:
+        return None
+    qualities = np.arange(1, 101)
+    scale = np.where(qualities < 50, 5000 // qualities, 200 - 2 * qualities)
+    scaled = np.clip((np.outer(scale, STANDARD) + 50) // 100, 1, 255)
+    given = np.sort(np.array(tables[min(tables)]))  # whatever order a reader gives them in
+    return int(qualities[np.abs(np.sort(scaled, axis=1) - given).sum(axis=1).argmin()])
 
 
 def sideways(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -51,10 +86,16 @@ def sideways(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _stored(pixels: np.ndarray, photo: Photo) -> Image.Image:
-    planes = [pixels] if photo.alpha is None else [pixels, photo.alpha[:, :, None]]
-    whole = sideways(np.concatenate(planes, axis=2), photo.orientation)
-    return Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else whole)
+def _planes(
+    pixels: np.ndarray, photo: Photo, file_format: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return pixels and alpha as the file stores them, HWC, with a note where depth is lost."""
+    alpha = photo.layers.alpha
+    layers = [pixels] if alpha is None else [pixels, alpha[:, :, None]]
+    lost: tuple[str, ...] = ()
+    if pixels.dtype == np.uint16 and file_format not in DEEP_FORMATS:
+        layers, lost = [to_eight_bits(layer) for layer in layers], (DEEP_TO_EIGHT,)
+    return sideways(np.concatenate(layers, axis=2), photo.layers.orientation), lost
 
 
 def _marks(
@@ -70,11 +111,12 @@ def _marks(
         return provenance.save_options(file_format, fresh), ("unreadable XMP was written anew",)
 
 
-def _kept(photo: Photo, file_format: str, quality: int) -> dict[str, Any]:
+def _kept(photo: Photo, file_format: str, quality: int | None) -> dict[str, Any]:
+    quality = quality or max(LEAST, quality_of(photo.tables) or LOSSY)
     kept = {name: value for name, value in photo.keep.items() if name != "compression"}
     if file_format in ("JPEG", "MPO"):
         return {**kept, "quality": quality, "subsampling": 0}
-    if file_format in ("WEBP", "AVIF"):
+    if file_format in ("WEBP", "AVIF", "HEIF"):
         return {**kept, "quality": quality}
     if file_format == "TIFF":
         before = photo.keep.get("compression", "")
