@@ -91,11 +91,21 @@ def test_sixteen_bits_keep_their_range():
         assert decode(encoded(values, format))[0, :, 0].tolist() == [0, 1, 128, 255, 1]
 
 
-def test_sixteen_bit_colour_is_cut_to_eight():
+def test_sixteen_bit_colour_is_rounded_to_eight():
     header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
-    pixel = zlib.compress(b"\0" + struct.pack(">HHH", 65535, 32896, 0))
+    pixel = zlib.compress(b"\0" + struct.pack(">HHH", 65535, 32896, 300))
     chunks = [(b"IHDR", header), (b"IDAT", pixel), (b"IEND", b"")]
-    assert decode(png(chunks)).tolist() == [[[255, 128, 0]]]
+    assert decode(png(chunks)).tolist() == [[[255, 128, 1]]]
+
+
+def test_heic_is_read_and_a_pdf_is_said_to_be_out():
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    picture = np.full((32, 48, 3), (200, 40, 90), np.uint8)
+    found = decode(encoded(picture, "HEIF", quality=100))
+    assert found.shape == picture.shape and np.abs(found.astype(int) - picture).max() < 8
+    with pytest.raises(ImageFileError, match="is a PDF, which Remint does not read"):
+        decode(b"%PDF-1.7\n")
 
 
 def png(chunks):

@@ -97,6 +97,14 @@ def test_a_card_of_a_boundless_network_is_refused_before_it_is_built(model: Path
         Restorer.load(model, interpolation=0.0)
 
 
+def test_weights_that_are_not_finite_are_refused(model: Path) -> None:
+    network = build_network(NETWORK, 1)
+    network.intro.weight.data[0] = torch.nan
+    save_weights(model, FIDELITY, network)
+    with pytest.raises(ValueError, match=r"not finite \(intro\.weight\)"):
+        Restorer.load(model, interpolation=0.0)
+
+
 def test_weights_of_another_network_are_refused(model: Path) -> None:
     card = json.loads((model / "restorer.json").read_text())
     card["network"]["width"] = 16

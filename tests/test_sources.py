@@ -125,6 +125,26 @@ def test_paths_outside_the_table_folder_are_a_problem_of_their_row(tmp_path):
     assert "no path" in problems[2] and problems[3] is None
 
 
+def test_a_link_that_leads_out_of_the_table_folder_is_a_problem_of_its_row(tmp_path):
+    picture(tmp_path / "outside" / "a.png")
+    picture(tmp_path / "in" / "real" / "b.png")
+    (tmp_path / "in" / "sub").symlink_to(tmp_path / "outside")
+    (tmp_path / "in" / "near").symlink_to(tmp_path / "in" / "real")
+    (tmp_path / "in" / "a.png").symlink_to(tmp_path / "outside" / "a.png")
+    table(tmp_path / "in", file=["sub/a.png", "a.png", "near/b.png"])
+    config = TableConfig("images.csv", "file", "", "", "")
+    problems = [item.problem for item in table_source(tmp_path / "in", config).items()]
+    assert "by a link outside" in problems[0] and "by a link outside" in problems[1]
+    assert problems[2] is None
+
+
+def test_a_folder_is_walked_once(tmp_path, monkeypatch):
+    picture(tmp_path / "a" / "one.png")
+    source = folder_source(tmp_path)
+    monkeypatch.setattr(os, "listdir", None)
+    assert names(source) == names(source) == ["a/one.png"]
+
+
 def test_wrong_tables_are_explained(tmp_path):
     with pytest.raises(SourceError, match=r"no table .*images\.csv"):
         table_source(tmp_path, ALL)

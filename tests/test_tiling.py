@@ -71,11 +71,42 @@ def test_seams_of_a_network_that_is_not_local_are_ramps_and_not_steps() -> None:
     assert np.abs(np.diff(cut)).max() >= 60
 
 
-def test_a_grey_model_takes_colour_channel_by_channel() -> None:
-    image = picture(40, 30)
-    channels = [restore_batch(Blur(1), image[None, :, :, c : c + 1]) for c in range(3)]
-    expected = np.concatenate(channels, axis=3)[0]
-    assert np.array_equal(restore_image(Blur(1), image, 64, 8), expected)
+def test_a_grey_model_refuses_colour_and_takes_grey_that_is_stored_as_colour() -> None:
+    with pytest.raises(ValueError, match="choose a model trained on colour"):
+        restore_image(Blur(1), picture(40, 30), 64, 8)
+    grey = picture(40, 30, 1)
+    expected = restore_batch(Blur(1), grey[None])[0].repeat(3, axis=2)
+    assert np.array_equal(restore_image(Blur(1), grey.repeat(3, axis=2), 64, 8), expected)
+
+
+@pytest.mark.parametrize("tile", [32, 64])
+def test_16_bits_stay_16_on_the_way_through_a_network(tile: int) -> None:
+    deep = np.random.default_rng(1).integers(0, 65536, (50, 41, 3), dtype=np.uint16)
+    restored = restore_image(Negative(), deep, tile, 8)
+    assert restored.dtype == np.uint16
+    assert np.abs(restored.astype(int) - (65535 - deep.astype(int))).max() <= 1
+
+
+@pytest.mark.parametrize("tile", [32, 64])
+def test_an_answer_that_is_not_finite_is_an_error_and_no_black_picture(tile: int) -> None:
+    class Broken(Negative):
+        def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+            return batch / 0.0
+
+    with pytest.raises(ValueError, match="not finite"):
+        restore_image(Broken(), picture(40, 30), tile, 8)
+
+
+def test_every_tile_of_one_picture_is_told_as_it_is_done() -> None:
+    told: list[tuple[int, int]] = []
+
+    def watch(tiles):
+        for tile in tiles:
+            yield tile
+            told.append(tile)
+
+    restore_image(Negative(), picture(100, 80), 64, 16, watch)
+    assert told == [(0, 0), (0, 16), (36, 0), (36, 16)]
 
 
 def test_a_colour_model_takes_grey_and_gives_grey() -> None:

@@ -31,7 +31,7 @@ PROPERTY = "DigitalSourceType"
 PNG_KEYWORD = "XML:com.adobe.xmp"
 TIFF_TAG = 700
 JPEG_LIMIT = 65_533 - 29  # one APP1 marker less its XMP signature (XMP part 3, 1.1.3)
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "AVIF")
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "AVIF", "HEIF")
 
 # From weakest to strongest: a mark is never replaced by one that admits to less.
 STRENGTH = (
@@ -120,7 +120,7 @@ def save_options(file_format: str, packet: bytes) -> dict[str, Any]:
 def _parse(packet: bytes) -> minidom.Document:
     data = packet.strip(b"\x00 \t\r\n")
     try:
-        document = parseString(data, forbid_dtd=True)
+        document = parseString(data, forbid_dtd=True)  # type: ignore[arg-type]
     except DefusedXmlException:
         raise XmpError("XMP packet declares a document type, which XMP does not have") from None
     except (ExpatError, ValueError, LookupError) as error:

@@ -16,20 +16,17 @@ def folder_source(root: Path) -> Source:
     are followed, but each real folder is read once, which cuts loops.
     """
     _need_folder(root)
-    tops, count = set(), 0
-    for names, _ in walk(root):
-        count += 1
-        tops |= {names[0]} if len(names) > 1 else set()
-    classes = sorted(tops, key=os.fsencode)
+    files = list(walk(root))  # once: walking a million files on a network takes minutes
+    classes = sorted({names[0] for names, _ in files if len(names) > 1}, key=os.fsencode)
     labels = {name: label for label, name in enumerate(classes)}
 
     def items() -> Iterator[Item]:
-        for names, problem in walk(root):
+        for names, problem in files:
             label = labels.get(names[0]) if len(names) > 1 else None
             source = unicode_text("/".join(names))
             yield Item(source, root.joinpath(*names), label=label, problem=problem)
 
-    return Source(count, items, [unicode_text(name) for name in classes])
+    return Source(len(files), items, [unicode_text(name) for name in classes])
 
 
 def pairs_source(root: Path) -> Source:
@@ -79,16 +76,16 @@ def walk(root: Path) -> Iterator[tuple[tuple[str, ...], str | None]]:
 def _kind(path: Path, seen: set[tuple[int, int]]) -> tuple[str, str | None]:
     """Return "folder", "file" or, for a folder seen before, "again"; and what is wrong with it."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError as error:
         return "file", f"cannot be opened ({error.strerror})"
-    if stat.S_ISDIR(found.st_mode):
-        place = (found.st_dev, found.st_ino)
-        if place in seen:
+    if stat.S_ISDIR(status.st_mode):
+        inode = (status.st_dev, status.st_ino)
+        if inode in seen:
             return "again", None
-        seen.add(place)
+        seen.add(inode)
         return "folder", None
-    return "file", None if stat.S_ISREG(found.st_mode) else "is not a regular file"
+    return "file", None if stat.S_ISREG(status.st_mode) else "is not a regular file"
 
 
 def _pair(root: Path, clean: list[str], damaged: list[str]) -> Item:

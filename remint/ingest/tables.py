@@ -53,7 +53,7 @@ def table_source(root: Path, config: TableConfig) -> Source:
         for row, (path, label, group, split) in enumerate(rows):
             source = f"row {row}" if path is None else unicode_text(path)
             code = None if label is None else number[label]
-            problem = _problem(path)
+            problem = _problem(path, file.parent)
             yield Item(source, file.parent / (path or ""), code, group, split, problem=problem)
 
     return Source(len(table), items, classes)
@@ -114,11 +114,13 @@ def _split(text: str | None, file: Path) -> str | None:
     return None if text is None else _SPLIT_OF[text.strip().lower()]
 
 
-def _problem(path: str | None) -> str | None:
+def _problem(path: str | None, folder: Path) -> str | None:
     if path is None:
         return "has no path in the table"
     if "\0" in path:
         return "has a path with a zero byte"
     if os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir:
         return "lies outside the table's folder, where DVC would not see it change"
+    if not Path(os.path.realpath(folder / path)).is_relative_to(os.path.realpath(folder)):
+        return "leads by a link outside the table's folder, where DVC would not see it change"
     return None

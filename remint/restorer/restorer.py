@@ -75,7 +75,7 @@ class Restorer:
         try:
             share = card["default_interpolation"] if interpolation is None else interpolation
             network = _network(card, f"{folder / CARD}: ")
-            network.load_state_dict(_weights(folder, float(share)))
+            network.load_state_dict(_finite(_weights(folder, float(share)), folder))
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{folder}: its weights do not fit the network of {CARD} ({error!r}); the folder "
@@ -128,6 +128,16 @@ def _weights(folder: Path, share: float) -> dict[str, torch.Tensor]:
     if share in (0.0, 1.0):
         return _read_weights(folder, ADVERSARIAL if share else FIDELITY)
     return interpolate(_read_weights(folder, FIDELITY), _read_weights(folder, ADVERSARIAL), share)
+
+
+def _finite(weights: dict[str, torch.Tensor], folder: Path) -> dict[str, torch.Tensor]:
+    broken = [name for name, values in weights.items() if not torch.isfinite(values).all()]
+    if broken:
+        raise ValueError(
+            f"{folder}: its weights hold values that are not finite ({broken[0]}); train it again "
+            "or fetch it anew"
+        )
+    return weights
 
 
 def _read_weights(folder: Path, stage: str) -> dict[str, torch.Tensor]:

@@ -21,6 +21,7 @@ from remint.restorer.networks.catalogue import (
 )
 from remint.restorer.objective import Restoration, RestorationLossConfig
 from remint.restorer.restorer import ADVERSARIAL, FIDELITY, Restorer
+from remint.restorer.suitability import training_statistics
 from remint.training.checkpoint import CheckpointStore, run_settings
 from remint.training.distributed import refuse_batch_norm
 from remint.training.loop import fit
@@ -149,6 +150,7 @@ def model_card(
         "channels": channels,
         "default_interpolation": config.default_interpolation,
         "parameters": parameters,
+        "training_images": training_statistics(clean, config.data.patch),
         "data": {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint},
     }
 

@@ -15,6 +15,19 @@ MARKS = {
 }
 
 
+MAX_PIXELS = 100_000_000  # a PNG of 59 KB may declare five times that
+
+
+class _NoScale(argparse.Action):
+    """Say why there is no such option, in place of argparse's "unrecognized"."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        parser.error(
+            "there is no --scale: a picture is restored at its own size, and no super-resolution "
+            "is promised"
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; exit status 0, 1 for errors, 2 for wrong usage."""
     arguments = build_parser().parse_args(argv)
@@ -55,9 +68,11 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
     add("--tile", type=int, default=512, help="side of the tiles of larger images, px")
     add("--overlap", type=int, default=64, help="overlap of tiles, px")
-    add("--quality", type=int, default=95, help="of JPEG, WebP and AVIF, 1 to 100")
-    add("--mark", choices=MARKS, default="restored", help="IPTC mark; filled: holes were painted")
-    add("--max-pixels", type=int, default=500_000_000, help="refuse larger images")
+    add("--quality", type=int, help="of JPEG, WebP and AVIF, 1 to 100; None: the input's, from 90")
+    add("--mark", choices=MARKS, help="IPTC mark; None: filled with --mask, else restored")
+    add("--mask", type=Path, help="a picture of IN's size: white is filled, the rest stays")
+    add("--max-pixels", type=int, default=MAX_PIXELS, help="refuse larger images")
+    add("--scale", action=_NoScale, help=argparse.SUPPRESS)
     add("--force", action="store_true", help="overwrite what stands in OUT")
 
 
@@ -76,6 +91,7 @@ def _add_inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add("--model", default="champion", help=MODEL_HELP)
     add("--again", action="store_true", help="also what another model restored before")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
+    add("--max-pixels", type=int, default=MAX_PIXELS, help="quarantine larger images")
     add("--json", action="store_true", help="the counts as JSON in the last line")
 
 
@@ -98,9 +114,10 @@ def _restore(given: argparse.Namespace) -> None:
         tile=given.tile,
         overlap=given.overlap,
         quality=given.quality,
-        mark=MARKS[given.mark],  # type: ignore[arg-type]
+        mark=MARKS[given.mark] if given.mark else None,  # type: ignore[arg-type]
         max_pixels=given.max_pixels,
         force=given.force,
+        mask=given.mask,
     )
     if restore(given.source, given.out, options):
         raise SystemExit(1)
@@ -109,7 +126,9 @@ def _restore(given: argparse.Namespace) -> None:
 def _inbox(given: argparse.Namespace) -> None:
     from tasks.commands import inbox
 
-    counts = inbox.one_pass(given.inbox, given.out, given.model, given.device, given.again)
+    counts = inbox.one_pass(
+        given.inbox, given.out, given.model, given.device, given.again, given.max_pixels
+    )
     inbox.tell(counts, given.inbox, given.json)
 
 

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from remint.core.atomic import replaced_file
 from remint.core.fingerprint import model_fingerprint
+from remint.images.imagefile import MAX_PIXELS
 from remint.restorer.restorer import Restorer
 from tasks.commands.ledger import DONE, QUARANTINED, RESTORED, STARTED, Entry, Ledger
 from tasks.commands.model_choice import chosen_model
@@ -29,7 +30,6 @@ from tasks.stage.console import say
 
 LEDGER, LOCK, QUARANTINE = ".remint-inbox.sqlite", ".remint-inbox.lock", "quarantine.csv"
 SETTLED_SECONDS = 5.0  # a file that changed since then may still be on its way
-MAX_PIXELS = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,12 @@ def tell(counts: Counter[str] | None, inbox: Path, as_json: bool) -> None:
 
 
 def one_pass(
-    inbox: Path, out: Path, model: str, device: str, again: bool = False
+    inbox: Path,
+    out: Path,
+    model: str,
+    device: str,
+    again: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Counter[str] | None:
     """Restore what is new; return how many files were what, None while another pass is at work."""
     if not inbox.is_dir():
@@ -65,7 +70,7 @@ def one_pass(
     except Timeout:
         return None
     with held, closing(Ledger(out / LEDGER)) as ledger:
-        worker = Worker(ledger, out, model, device, again)
+        worker = Worker(ledger, out, model, device, again, max_pixels)
         counts = Counter(worker.take(arrival) for arrival in scan(inbox))
         write_quarantine(ledger, out / QUARANTINE)
     return counts
@@ -91,8 +96,11 @@ def _raise(error: OSError) -> None:
 class Worker:
     """Takes one file after another; the model is loaded for the first that needs it."""
 
-    def __init__(self, ledger: Ledger, out: Path, model: str, device: str, again: bool) -> None:
+    def __init__(
+        self, ledger: Ledger, out: Path, model: str, device: str, again: bool, max_pixels: int
+    ) -> None:
         self.ledger, self.out, self.device, self.again = ledger, out, device, again
+        self.max_pixels = max_pixels
         self.folder = chosen_model(model, "restorer")
         self.fingerprint = model_fingerprint(self.folder)
         self.restorer: Restorer | None = None
@@ -151,9 +159,9 @@ class Worker:
             device=self.device,
             tile=512,
             overlap=64,
-            quality=95,
-            mark="algorithmicallyEnhanced",
-            max_pixels=MAX_PIXELS,
+            quality=None,
+            mark=None,
+            max_pixels=self.max_pixels,
             force=force,
         )
 

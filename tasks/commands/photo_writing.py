@@ -1,10 +1,12 @@
 """Writing one restored photograph: as its original was stored, with a mark of what was done."""
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from remint.images import provenance
 from remint.images.layers import DEEP_TO_EIGHT, to_eight_bits
@@ -59,6 +61,18 @@ def save(
     except (OSError, KeyError, ValueError, TypeError, struct.error) as error:
         raise PhotoError(f"it can't be written as {file_format} ({error})") from None
     return (*photo.layers.changes, *lost, *notes)
+
+
+@contextmanager
+def page_of(file: BinaryIO, pages: int) -> Iterator[BinaryIO]:
+    """Yield what the next page is written to: the file, or a TIFF that links page to page."""
+    if pages == 1:
+        yield file
+        return
+    file.seek(0)
+    with TiffImagePlugin.AppendingTiffWriter(file) as writer:
+        yield writer
+        writer.newFrame()
 
 
 def quality_of(tables: dict[int, list[int]]) -> int | None:

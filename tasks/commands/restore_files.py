@@ -1,13 +1,15 @@
-"""`remint restore`: one's own photographs, files or whole folders, mended and marked."""
+"""`remint restore`: one's own photographs, files or whole folders, restored and marked."""
 
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from annotated_types import Ge, Le
 from PIL import Image
 
@@ -16,17 +18,20 @@ from remint.core.atomic import replaced_file
 from remint.core.ranges import Share
 from remint.images import provenance
 from remint.ingest.items import unicode_text
+from remint.restorer import suitability
 from remint.restorer.restorer import Restorer
 from remint.restorer.tiling import check_tiles, restore_image
-from tasks.commands import photo, photo_writing
+from tasks.commands import mask_files, photo, photo_writing
 from tasks.stage.console import progress, say
 
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif"),
+    *(".heic", ".heif"),
     *(".tif", ".tiff", ".bmp", ".dib", ".gif", ".jp2", ".j2k", ".jpx", ".tga"),
     *(".pbm", ".pgm", ".ppm", ".pnm"),
 )
 LISTED = 5
+WATCHED_PIXELS = 2**22  # from here on a picture shows its own progress
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,9 @@ class RestoreOptions:
     """How `remint restore` works; the fields are its options.
 
     model: a model folder. interpolation: 0 true to the pixels .. 1 adversarial, None the model's
-    own. tile, overlap: px. quality: 1..100 of lossy formats. mark: IPTC term of the outputs.
-    max_pixels: larger images are refused.
+    own. tile, overlap: px. quality: 1..100 of lossy formats, None about that of the input. mark:
+    IPTC term of the outputs, None by what is done. max_pixels: larger images are refused. mask: a
+    picture of the one image's size; where it is white is filled, the rest stays as it is.
     """
 
     model: Path
@@ -43,10 +49,11 @@ class RestoreOptions:
     device: str
     tile: Annotated[int, Ge(1), Le(65_536)]
     overlap: Annotated[int, Ge(0), Le(32_768)]
-    quality: Annotated[int, Ge(1), Le(100)]
-    mark: provenance.Term
+    quality: Annotated[int, Ge(1), Le(100)] | None
+    mark: provenance.Term | None
     max_pixels: Annotated[int, Ge(1), Le(10**10)]
     force: bool
+    mask: Path | None = None
 
     def __post_init__(self) -> None:
         check_tiles(self.tile, self.overlap)
@@ -67,6 +74,8 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
 
     A bad file is listed and skipped. Raises ValueError when nothing can be done at all.
     """
+    if options.mask is not None and source.is_dir():
+        raise ValueError(f"--mask is for one picture and {source} is a folder; name the picture")
     failures: list[str] = []
     jobs, others = plan(source, out, failures)
     restorer = Restorer.load(
@@ -166,24 +175,78 @@ def restore_one(
         raise ValueError(f"{job.target} is one of the originals, which are never overwritten")
     if os.path.lexists(job.target) and not options.force:
         raise ValueError(f"{job.target} exists already; --force overwrites")
-    found = photo.load(job.source, options.max_pixels)
-    pixels = restore_image(restorer, found.pixels, options.tile, options.overlap)
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    with replaced_file(job.target) as partial:
-        return photo_writing.save(
-            found,
-            pixels,
-            partial,
-            file_format=_format(job, found),
-            term=options.mark,
-            quality=options.quality,
-        )
+    with replaced_file(job.target) as fresh:
+        return _write_pages(job, restorer, options, fresh)
 
 
-def _format(job: RestoreJob, found: photo.Photo) -> str:
+def _write_pages(
+    job: RestoreJob, restorer: Restorer, options: RestoreOptions, target: Path
+) -> tuple[str, ...]:
+    """Restore page after page into one file, with one page in memory."""
+    notes: dict[str, None] = {}
+    with target.open("w+b") as file:
+        for page in photo.pages(job.source, options.max_pixels):
+            file_format = _format(job, page)
+            if page.pages > 1 and file_format != photo.PAGED:
+                raise ValueError(
+                    f"it holds {page.pages} pages, which {file_format} can't; name an output that "
+                    "ends in .tif"
+                )
+            pixels = _restored(job, page, restorer, options, file_format)
+            with photo_writing.page_of(file, page.pages) as written:
+                saved = photo_writing.save(
+                    page,
+                    pixels,
+                    written,
+                    file_format=file_format,
+                    term=options.mark or _mark(options),
+                    quality=options.quality,
+                    lossless=options.mask is not None,
+                )
+            notes.update(dict.fromkeys(saved))
+    return tuple(notes)
+
+
+def _restored(
+    job: RestoreJob,
+    page: photo.Photo,
+    restorer: Restorer,
+    options: RestoreOptions,
+    file_format: str,
+) -> np.ndarray:
+    """Return the restored pixels of a page, and say aloud what is odd about them."""
+    given = page.layers.pixels
+    for sentence in suitability.warnings_of(restorer.card, given):
+        print(f"warning: {job.name}: {sentence}", file=sys.stderr)
+    restore = partial(_tiled, job, restorer, options)
+    if options.mask is None:
+        restored = restore(given)
+    else:
+        mask_files.check_format(file_format, page.pages)
+        mask = mask_files.read_mask(options.mask, given.shape[:2], options.max_pixels)
+        restored = mask_files.filled(given, mask, restore)
+    for sentence in suitability.drift_of(given, restored):
+        print(f"warning: {job.name}: {sentence}", file=sys.stderr)
+    return restored
+
+
+def _mark(options: RestoreOptions) -> provenance.Term:
+    return provenance.RESTORED if options.mask is None else provenance.FILLED
+
+
+def _tiled(
+    job: RestoreJob, restorer: Restorer, options: RestoreOptions, pixels: np.ndarray
+) -> np.ndarray:
+    watch = partial(progress, label=f"restore {job.name}")
+    watched = watch if pixels.shape[0] * pixels.shape[1] >= WATCHED_PIXELS else iter
+    return restore_image(restorer, pixels, options.tile, options.overlap, watched)
+
+
+def _format(job: RestoreJob, page: photo.Photo) -> str:
     """Return the original's format, or the one asked for by another ending of the target."""
     if job.source.suffix.lower() == job.target.suffix.lower():
-        return found.file_format
+        return page.file_format
     return Image.registered_extensions()[job.target.suffix.lower()]
 
 
@@ -195,6 +258,9 @@ def _tell(done: int, out: Path, notes: Counter[str], others: list[str]) -> None:
     say(f"restored {done:,} image{'s' if done != 1 else ''} into {out}")
     for note, count in sorted(notes.items()):
         say(f"note: {note} ({count:,} image{'s' if count != 1 else ''})")
+    pdfs = sum(name.lower().endswith(".pdf") for name in others)
+    if pdfs:
+        say(f"note: {pdfs:,} PDF left out, which Remint does not read; save pages as PNG or TIFF")
     if others:
         more = f" and {len(others) - LISTED:,} more" if len(others) > LISTED else ""
         say(f"note: left out as no images: {', '.join(others[:LISTED])}{more}")
