@@ -74,7 +74,7 @@ def _work(step: str, count: int, workers: int, folder: Path) -> dict[str, float]
 def _ingest(count: int, workers: int, clean: Path) -> int:
     base = load("ingest", IngestConfig, ROOT / "params.yaml")
     config = replace(base, source="torchvision", name="FashionMNIST", size=28, workers=workers)
-    source = open_source("torchvision", DATA / "fashion-mnist", config.table, config.name)
+    source = open_source("torchvision", DATA / "fashion-mnist", config.settings)
     return ingest(limited(source, count), config, clean, Census())
 
 

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = parser.parse_args(argv)
     config = load("ingest", IngestConfig, given.params)
     with stage_run("ingest", config) as run:
-        whole = open_source(config.source, given.source, config.table, config.name)
+        whole = open_source(config.source, given.source, config.settings)
         source, census = limited(whole, config.limit), Census()
         with _reported(census, source, given.report, run):
             ingest(source, config, given.clean, census, _watched(source))

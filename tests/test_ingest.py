@@ -10,6 +10,7 @@ from PIL import Image
 from remint.images import imagefile
 from remint.images.imageset import ImageSet
 from remint.ingest.census import Census
+from remint.ingest.dead_leaves import DeadLeavesConfig
 from remint.ingest.ingesting import IngestConfig, channel_count, ingest
 from remint.ingest.items import Item, Source
 from remint.ingest.sources import open_source
@@ -22,6 +23,7 @@ CONFIG = IngestConfig(
     path="",
     name="",
     table=TABLE,
+    dead_leaves=DeadLeavesConfig(0, 32),
     fit="keep",
     size=8,
     colour="auto",
@@ -50,7 +52,7 @@ def save(path, image):
 def run(folder, target, **changes):
     config = replace(CONFIG, **changes)
     census = Census()
-    ingest(open_source(config.source, folder, config.table, ""), config, target, census)
+    ingest(open_source(config.source, folder, config.settings), config, target, census)
     return ImageSet(target), census
 
 
@@ -225,4 +227,27 @@ def test_auto_needs_no_decoding(tmp_path):
     save(tmp_path / "a.png", pixels(0))
     broken = (tmp_path / "a.png").read_bytes()[:60]
     (tmp_path / "a.png").write_bytes(broken)
-    assert channel_count(open_source("folder", tmp_path, TABLE, ""), CONFIG) == 3
+    assert channel_count(open_source("folder", tmp_path, CONFIG.settings), CONFIG) == 3
+
+
+def test_a_mixture_with_dead_leaves_is_ingested_the_same_by_one_worker_and_by_two(photos, tmp_path):
+    mixture = {"source": ("folder", "dead_leaves"), "dead_leaves": DeadLeavesConfig(5, 32)}
+    one, census = run(photos, tmp_path / "one", workers=1, **mixture)
+    two, _ = run(photos, tmp_path / "two", workers=2, **mixture)
+    assert one.fingerprint == two.fingerprint and one.metadata["channels"] == 3
+    drawn = [row for row, _ in one.images() if row["source"].startswith("dead_leaves/")]
+    assert len(drawn) == 5 and {row["split"] for row in drawn} == {"train"}
+    assert not census.quarantine
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"source": ("folder", "folder")}, "once each"),
+        ({"source": ()}, "name one kind"),
+        ({"source": ("folder", "dead_leaves")}, "dead_leaves.images is 0"),
+    ],
+)
+def test_a_mixture_that_makes_no_sense_is_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        replace(CONFIG, **change)

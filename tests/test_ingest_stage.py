@@ -30,6 +30,7 @@ ingest:
   path: unused
   name: ""
   table: {file: images.csv, path: path, label: "", group: "", split: ""}
+  dead_leaves: {images: 0, side: 64}
   fit: keep
   size: 8
   colour: grey

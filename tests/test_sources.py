@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from remint.images.imagefile import read
+from remint.ingest.dead_leaves import DeadLeavesConfig, dead_leaves_source, draw_leaves
 from remint.ingest.embedded import digits_source, photos_source
 from remint.ingest.folders import folder_source, pairs_source
-from remint.ingest.items import Item, Source, SourceError, limited
+from remint.ingest.items import Item, Source, SourceError, limited, mixed
 from remint.ingest.published import torchvision_source
+from remint.ingest.sources import SourceSettings, open_source
 from remint.ingest.tables import TableConfig, table_source
 
 
@@ -262,3 +264,49 @@ def test_a_class_may_be_called_none_and_a_zero_byte_is_quarantined(tmp_path) -> 
     items = list(source.items())
     assert source.class_names == ["NA", "None"]
     assert items[0].problem is None and "zero byte" in (items[1].problem or "")
+
+
+def test_dead_leaves_depend_on_seed_number_and_side_alone():
+    drawn = [item.image() for item in dead_leaves_source(DeadLeavesConfig(3, 48), 7).items()]
+    assert all(image.shape == (48, 48, 3) and image.dtype == np.uint8 for image in drawn)
+    assert np.array_equal(draw_leaves(48, 7, 2), drawn[2])
+    assert not np.array_equal(draw_leaves(48, 8, 2), drawn[2])
+
+
+def test_dead_leaves_have_natures_spectrum_and_sharp_edges():
+    greys = [draw_leaves(128, 1, n).mean(axis=2) for n in range(6)]
+    power = sum(np.abs(np.fft.fft2(grey - grey.mean())) ** 2 for grey in greys)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(128), np.fft.fftfreq(128)))
+    band = (frequency > 0.02) & (frequency < 0.3)
+    slope = np.polyfit(np.log(frequency[band]), np.log(power[band]), 1)[0]
+    assert -3.8 < slope < -2.0  # photographs: some -2 to -3
+    steps = np.abs(np.concatenate([np.diff(grey).ravel() for grey in greys]))
+    assert np.median(steps) < 4 and np.quantile(steps, 0.995) > 40  # surfaces, and edges
+
+
+SETTINGS = SourceSettings(
+    TableConfig("images.csv", "path", "", "", ""), "", DeadLeavesConfig(4, 32), 1
+)
+
+
+def test_a_mixture_gives_every_part_and_holds_out_real_images_alone(tmp_path):
+    for name in ("cat/a.png", "dog/b.png"):
+        picture(tmp_path / name)
+    source = open_source(("folder", "photos", "dead_leaves"), tmp_path, SETTINGS)
+    items = list(source.items())
+    assert len(items) == source.count == 2 + photos_source().count + 4
+    assert [i.source for i in items[:2]] == ["folder/cat/a.png", "folder/dog/b.png"]
+    assert {i.split for i in items if i.source.startswith("dead_leaves/")} == {"train"}
+    assert {i.split for i in open_source("dead_leaves", tmp_path, SETTINGS).items()} == {None}
+
+
+def test_classes_of_a_mixture_are_joined_by_name():
+    def labelled(*classes):
+        items = [Item(name, np.zeros((1, 1, 1)), label=n) for n, name in enumerate(classes)]
+        return Source(len(items), lambda: iter(items), list(classes))
+
+    source = mixed({"one": labelled("cat", "dog"), "two": labelled("emu", "cat")})
+    assert source.class_names == ["cat", "dog", "emu"]
+    assert [item.label for item in source.items()] == [0, 1, 2, 0]
+    with pytest.raises(SourceError, match="can't be mixed"):
+        mixed({"pairs": Source(0, lambda: iter(()), paired=True)})

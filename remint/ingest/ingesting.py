@@ -18,8 +18,9 @@ from remint.images import fitting, imagefile, imageset
 from remint.images.fitting import Fit
 from remint.images.imageset import IMAGE, EncodedRecord, Record, pixel_id
 from remint.ingest.census import Census
+from remint.ingest.dead_leaves import DeadLeavesConfig
 from remint.ingest.items import Item, Source
-from remint.ingest.sources import Kind
+from remint.ingest.sources import Kind, SourceSettings
 from remint.ingest.splits import Shares, split_of
 from remint.ingest.tables import TableConfig
 
@@ -30,7 +31,8 @@ Colour = Literal["grey", "colour", "auto"]
 class IngestConfig:
     """The ingest section of params.yaml.
 
-    source, path, name, table: where images come from; fit, size: see `fitting.fit`; colour: grey
+    source (one kind, or several that are mixed), path, name, table, dead_leaves: where images come
+    from; fit, size: see `fitting.fit`; colour: grey
     (luma), colour (grey repeated) or auto (colour as soon as one readable file stores colour, else
     grey); background: grey value under transparency and in padding; max_pixels: larger files are
     refused; shares, seed: of the split; limit: at most that many items, evenly spaced (0: all);
@@ -38,10 +40,11 @@ class IngestConfig:
     shard_megabytes: size of a shard, in MiB.
     """
 
-    source: Kind
+    source: Kind | tuple[Kind, ...]
     path: str
     name: str
     table: TableConfig
+    dead_leaves: DeadLeavesConfig
     fit: Fit
     size: Annotated[int, Ge(1), Le(65_536)]
     colour: Colour
@@ -55,8 +58,18 @@ class IngestConfig:
     shard_megabytes: Megabytes
 
     def __post_init__(self) -> None:
-        if self.source == "torchvision" and not self.name:
+        kinds = (self.source,) if isinstance(self.source, str) else self.source
+        if not kinds or len(set(kinds)) < len(kinds):
+            raise ValueError(f"source is {list(kinds)}; name one kind, or several once each")
+        if "torchvision" in kinds and not self.name:
             raise ValueError("source torchvision needs the set's name, such as name: FashionMNIST")
+        if "dead_leaves" in kinds and not self.dead_leaves.images:
+            raise ValueError("dead_leaves.images is 0; give the number of pictures to draw")
+
+    @property
+    def settings(self) -> SourceSettings:
+        """What `open_source` reads beside kind and path."""
+        return SourceSettings(self.table, self.name, self.dead_leaves, self.seed)
 
 
 @dataclass(frozen=True)
@@ -172,9 +185,13 @@ def _accepted(
     census.check(config.max_bad_share, asdict(config.shares))
 
 
-def _pixels(image: Path | np.ndarray, config: IngestConfig) -> np.ndarray:
+def _pixels(
+    image: Path | np.ndarray | Callable[[], np.ndarray], config: IngestConfig
+) -> np.ndarray:
     if isinstance(image, np.ndarray):
         return image
+    if callable(image):
+        return image()
     return imagefile.read(image, max_pixels=config.max_pixels, background=config.background)
 
 
@@ -189,6 +206,8 @@ def _weight(item: Item) -> int:
     """Return the bytes that an item takes in its file, or in memory."""
     if isinstance(item.image, np.ndarray):
         return item.image.nbytes
+    if callable(item.image):
+        return 0
     with suppress(OSError):
         return sum(os.path.getsize(file) for file in (item.image, item.damaged) if file)
     return 0
@@ -197,6 +216,8 @@ def _weight(item: Item) -> int:
 def _coloured(item: Item) -> bool:
     if isinstance(item.image, np.ndarray):
         return item.image.shape[2] == 3
+    if callable(item.image):
+        return True
     try:
         files = [file for file in (item.image, item.damaged) if file and not item.problem]
         return any(imagefile.stored_in_colour(file) for file in files)

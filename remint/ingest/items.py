@@ -1,8 +1,9 @@
 """What every source of images comes down to: a count, class names, and items one after another."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,15 @@ class SourceError(ValueError):
 class Item:
     """One image that a source offers, not yet read.
 
-    source: its name in the source, valid Unicode; image: a file, or uint8 HWC pixels in hand;
+    source: its name in the source, valid Unicode; image: a file, uint8 HWC pixels in hand, or a
+    function that draws them in colour, called where the item is prepared;
     damaged: the damaged half of a real pair; group: images of one group share a split; split: the
     source's own word on it; own_test: the source names its test images itself, so that the hash
     chooses between train and val only; problem: why it cannot be read, known already.
     """
 
     source: str
-    image: Path | np.ndarray
+    image: Path | np.ndarray | Callable[[], np.ndarray]
     label: int | None = None
     group: str | None = None
     split: str | None = None
@@ -54,6 +56,32 @@ def limited(source: Source, limit: int) -> Source:
                 yield item
 
     return replace(source, count=limit, items=items)
+
+
+def for_training(source: Source) -> Source:
+    """Return a source all of whose items fall into the train split."""
+    return replace(source, items=lambda: (replace(item, split="train") for item in source.items()))
+
+
+def mixed(parts: Mapping[str, Source]) -> Source:
+    """Return the items of several sources, one source after the other; classes are joined by name.
+
+    parts: by the name that goes before those of its items. Raises SourceError for real pairs,
+    which share no set with images that have no damaged half.
+    """
+    for name, part in parts.items():
+        if part.paired:
+            raise SourceError(f"ingest.source: {name} can't be mixed with others; name it alone")
+    classes = list(dict.fromkeys(chain(*(part.class_names for part in parts.values()))))
+
+    def items() -> Iterator[Item]:
+        for name, part in parts.items():
+            labels = [classes.index(known) for known in part.class_names]
+            for item in part.items():
+                label = None if item.label is None else labels[item.label]
+                yield replace(item, source=f"{name}/{item.source}", label=label)
+
+    return Source(sum(part.count for part in parts.values()), items, classes)
 
 
 def unicode_text(name: str) -> str:
