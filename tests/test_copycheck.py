@@ -108,6 +108,19 @@ def test_real_images_raise_few_alarms_and_copies_many() -> None:
     assert alarm(look([PIXELS, FEATURES], TRAIN[:50])).all()
 
 
+def test_one_real_image_that_equals_a_training_image_does_not_blind_the_check() -> None:
+    held_out = np.concatenate([VAL, TRAIN[:1]])
+    alarm = calibrate(look([PIXELS, FEATURES], held_out), 0.005)
+    assert alarm(look([PIXELS, FEATURES], held_out)).sum() == 1
+    assert alarm(look([PIXELS, FEATURES], plant(TRAIN, 40, Alteration(noise=8.0), 0))).all()
+
+
+def test_an_only_training_image_raises_no_alarm_about_others() -> None:
+    spaces = pixel_spaces(TRAIN[:1], SHIFT)
+    alarm = calibrate(look_among_training(spaces, np.array([0])), 0.01)
+    assert not alarm(look(spaces, TEST[:5])).any()
+
+
 def test_the_self_test_finds_what_it_was_built_for() -> None:
     found = {row["kind"]: row["detected_share"] for row in SELFTEST}
     assert found["exact"] == 1.0

@@ -69,7 +69,8 @@ class RealSide:
 
     def class_distances(self, share: float) -> np.ndarray:
         """Return float64 [K]: within it that share of a class's images has another real one."""
-        distances = self.lookup.by_space["pixels"].nearest
+        nearest = self.lookup.by_space["pixels"].nearest
+        distances = np.where(np.isfinite(nearest), nearest, 0.0)  # of an only image
         labels = self.train.labels[self.members]
         own = [distances[labels == label] for label in range(self.classes)]
         few = [distances if len(d) < FEWEST else d for d in own]

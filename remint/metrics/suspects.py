@@ -15,6 +15,7 @@ from remint.metrics.nearest import Neighbours
 from remint.metrics.spaces import PixelSpace, Space
 
 STATISTICS = ("distance", "ratio")
+LEAST = 1e-6  # of a statistic, below which copies are equally near
 Rule = tuple[str, str]  # space and statistic
 
 
@@ -83,12 +84,29 @@ class Alarm:
 
 
 def calibrate(real: Lookup, false_alarms: float) -> Alarm:
-    """Set thresholds so that about `false_alarms` of real images are suspected at most.
+    """Set thresholds so that `false_alarms` of real images (one at least) are suspected at most.
 
-    Each of the rules takes an equal part, as a quantile of the real images; measure the rate on
-    others than these.
+    Each rule takes an equal part, as a quantile of the real images. Where that is less than an
+    image a rule, those images are set aside that hold the thresholds down most, such as one that
+    all but equals a training image, and the least of the others decide. Of other real images about
+    one more a rule is suspected: measure the rate on others. A real image without any other to
+    compare with sets no threshold above 0.
     """
-    values = real.statistics()
-    part = false_alarms / len(values)
-    limits = {rule: float(np.quantile(v, part, method="lower")) for rule, v in values.items()}
-    return Alarm(limits)
+    values = {rule: np.where(np.isfinite(v), v, 0.0) for rule, v in real.statistics().items()}
+    allowed = max(1, int(false_alarms * len(real)))
+    if allowed >= len(values):
+        part = false_alarms / len(values)
+        return Alarm({r: float(np.quantile(v, part, method="lower")) for r, v in values.items()})
+    logs = np.log(np.maximum(np.array(list(values.values())), LEAST))  # [rules, N]
+    kept = np.arange(len(real))
+    for _ in range(min(allowed, len(real) - 2)):
+        kept = np.delete(kept, _most_in_the_way(logs[:, kept]))
+    return Alarm({rule: float(statistic[kept].min()) for rule, statistic in values.items()})
+
+
+def _most_in_the_way(logs: np.ndarray) -> int:
+    """Return the image without which the thresholds, the least of each row, rise most."""
+    least = np.partition(logs, 1, axis=1)[:, :2]
+    gains = np.zeros(logs.shape[1])
+    np.add.at(gains, logs.argmin(axis=1), least[:, 1] - least[:, 0])
+    return int(gains.argmax())
