@@ -68,6 +68,17 @@ def results(out: Path) -> set[str]:
     return {str(p.relative_to(out)) for p in files if not p.name.startswith(".")}
 
 
+def test_a_bomb_of_pixels_is_quarantined_with_the_option_that_would_let_it_in(
+    places, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("1", (22_000, 22_000)).save(places[0] / "bomb.png")
+    settle(places[0] / "bomb.png")
+    assert one_pass(places, model) == {"quarantined": 1}
+    assert "limit of 100,000,000; shrink it or raise max_pixels (--max-pixels)" in (
+        capsys.readouterr().out
+    )
+
+
 def test_each_image_is_restored_once_and_stays_where_it_is(places, model: Path) -> None:
     arrive(places[0] / "a.png")
     arrive(places[0] / "sub/b.png")

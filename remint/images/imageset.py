@@ -141,9 +141,9 @@ class ImageSet:
         self.schema = self._footers[0].schema.to_arrow_schema()
         self.metadata = metadata_of(self.path, self.schema)
         check_columns(self.path, [f.schema.to_arrow_schema() for f in self._footers.values()])
-        places = [(s, g) for s, f in self._footers.items() for g in range(f.num_row_groups)]
-        rows = [self._footers[s].row_group(g).num_rows for s, g in places]
-        self._places = places
+        groups = [(s, g) for s, f in self._footers.items() for g in range(f.num_row_groups)]
+        rows = [self._footers[s].row_group(g).num_rows for s, g in groups]
+        self._groups = groups
         if self.metadata["schema_version"] >= 2:
             check_counts(self.path, len(self._shards), sum(rows))
         self._starts = list(accumulate(rows, initial=0))
@@ -196,8 +196,8 @@ class ImageSet:
         for number, start in enumerate(self._starts[:-1]):
             if split is None or split in self._read(number, ["split"])["split"].to_pylist():
                 table = self._read(number, None)
-                for offset, found in enumerate(table["split"].to_pylist()):
-                    if split in (None, found):
+                for offset, name in enumerate(table["split"].to_pylist()):
+                    if split in (None, name):
                         yield _decoded(table, offset, start + offset)
 
     def at(self, position: int) -> tuple[dict[str, Any], np.ndarray]:
@@ -213,11 +213,11 @@ class ImageSet:
         return _decoded(self._cache[number], position - self._starts[number], position)
 
     def _read(self, number: int, columns: list[str] | None) -> pa.Table:
-        place, group = self._places[number]
-        shard = self._shards[place]
-        if place not in self._footers:  # in a worker, which gets the set without its footers
-            self._footers[place] = footer_of(shard)
-        footer = self._footers[place]
+        part, group = self._groups[number]
+        shard = self._shards[part]
+        if part not in self._footers:  # in a worker, which gets the set without its footers
+            self._footers[part] = footer_of(shard)
+        footer = self._footers[part]
         with (
             explained(shard),
             pq.ParquetFile(shard, metadata=footer, page_checksum_verification=True) as file,

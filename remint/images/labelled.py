@@ -23,10 +23,10 @@ class Labelled:
         """Return the number of images."""
         return len(self.images)
 
-    def take(self, places: np.ndarray) -> "Labelled":
-        """Return the images at `places`, in that order, a place as often as it is named."""
-        ids = tuple(self.ids[place] for place in places)
-        return Labelled(self.images[places], self.labels[places], ids)
+    def take(self, indices: np.ndarray) -> "Labelled":
+        """Return the images at `indices`, in that order, one as often as it is named."""
+        ids = tuple(self.ids[index] for index in indices)
+        return Labelled(self.images[indices], self.labels[indices], ids)
 
 
 def read(source: ImageSet, split: str | None = None) -> Labelled:
@@ -61,13 +61,13 @@ def first_of_each_class(real: Labelled, per_class: int) -> Labelled:
     order = np.argsort(ranks, kind="stable")
     chosen: list[int] = []
     for name in np.unique(real.labels):
-        places = order[real.labels[order] == name]
-        if len(places) < per_class:
+        indices = order[real.labels[order] == name]
+        if len(indices) < per_class:
             raise ValueError(
-                f"class {name} has {len(places)} training images, a fraction asks for "
+                f"class {name} has {len(indices)} training images, a fraction asks for "
                 f"{per_class}; take a smaller one."
             )
-        chosen += places[:per_class].tolist()
+        chosen += indices[:per_class].tolist()
     return real.take(np.array(sorted(chosen)))
 
 

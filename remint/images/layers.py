@@ -89,10 +89,10 @@ def to_eight_bits(pixels: np.ndarray) -> np.ndarray:
 def _orientation(image: Image.Image) -> tuple[int, tuple[str, ...]]:
     """Return the EXIF orientation, 1 with a note where the EXIF block is broken."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        value = image.getexif().get(ORIENTATION, 1)
     except Exception as error:  # parsers of EXIF throw what they like at a broken block
         return 1, (f"EXIF can't be read ({type(error).__name__}): taken as upright",)
-    return (found if isinstance(found, int) and 1 <= found <= 8 else 1), ()
+    return (value if isinstance(value, int) and 1 <= value <= 8 else 1), ()
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -109,10 +109,10 @@ def _deep_colour(image: Image.Image) -> bool:
 
 def _whole_file(image: Image.Image) -> bytes:
     file = image.fp  # type: ignore[attr-defined]
-    place = file.tell()
+    position = file.tell()
     file.seek(0)
     data = file.read()
-    file.seek(place)
+    file.seek(position)
     return data
 
 
@@ -147,10 +147,10 @@ def _deep_planes(
     """Read 16-bit colour, or grey with alpha, by OpenCV; None where it can't."""
     buffer = np.frombuffer(data, np.uint8)
     try:
-        _, found = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED, range=(frame, frame + 1))
+        _, frames = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED, range=(frame, frame + 1))
     except cv2.error:
         return None
-    planes = found[0] if found else None
+    planes = frames[0] if frames else None
     size = (image.height, image.width)
     if planes is None or planes.dtype != np.uint16 or planes.ndim != 3 or planes.shape[:2] != size:
         return None

@@ -151,13 +151,13 @@ def _properties(description: minidom.Element) -> list[minidom.Element]:
 
 def _values(document: minidom.Document) -> list[str]:
     """Return the values of the property in all three forms that RDF allows for it."""
-    found = []
+    values = []
     for description in _descriptions(document):
-        found.append(description.getAttributeNS(IPTC_EXTENSION, PROPERTY))
+        values.append(description.getAttributeNS(IPTC_EXTENSION, PROPERTY))
         for element in _properties(description):
             text = "".join(getattr(node, "data", "") for node in element.childNodes)
-            found += [element.getAttributeNS(RDF, "resource"), text]
-    return [value.strip() for value in found if value.strip()]
+            values += [element.getAttributeNS(RDF, "resource"), text]
+    return [value.strip() for value in values if value.strip()]
 
 
 def _remove(document: minidom.Document) -> None:

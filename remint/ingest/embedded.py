@@ -41,18 +41,18 @@ def digits_source() -> Source:
 
 def photos_source() -> Source:
     """Return the photographs inside the scikit-image and scikit-learn wheels."""
-    found = [
-        Item(f"{place}/{name}", inside(place) / name, split=split)
-        for place, splits in PHOTOS.items()
+    photos = [
+        Item(f"{folder}/{name}", inside(folder) / name, split=split)
+        for folder, splits in PHOTOS.items()
         for split, names in splits.items()
         for name in names
     ]
-    return Source(len(found), lambda: iter(found))
+    return Source(len(photos), lambda: iter(photos))
 
 
-def inside(place: str) -> Path:
+def inside(folder: str) -> Path:
     """Return a folder inside an installed package, without importing the package."""
-    package, _, below = place.partition("/")
+    package, _, below = folder.partition("/")
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise SourceError(

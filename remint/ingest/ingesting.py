@@ -198,8 +198,8 @@ def _pixels(
 def _need_one_size(images: list[np.ndarray]) -> None:
     sizes = {image.shape[:2] for image in images}
     if len(sizes) > 1:
-        found = " and ".join(f"{i.shape[1]} x {i.shape[0]}" for i in images)
-        raise imagefile.ImageFileError(f"clean and damaged differ in size ({found})")
+        told = " and ".join(f"{i.shape[1]} x {i.shape[0]}" for i in images)
+        raise imagefile.ImageFileError(f"clean and damaged differ in size ({told})")
 
 
 def _weight(item: Item) -> int:

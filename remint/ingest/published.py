@@ -61,9 +61,11 @@ def _idx_part(folder: Path, prefix: str, test: bool) -> tuple[int, Callable[[], 
 
     def items() -> Iterator[Item]:
         with _unpacked(images) as file:
-            found, height, width = _idx_shape(file, 3)
-            if found != count:
-                raise SourceError(f"{images} has {found} images, but {count} labels; replace it")
+            images_told, height, width = _idx_shape(file, 3)
+            if images_told != count:
+                raise SourceError(
+                    f"{images} has {images_told} images, but {count} labels; replace it"
+                )
             for row, label in enumerate(labels):
                 pixels = np.frombuffer(_exactly(file, height * width), np.uint8)
                 yield Item(
@@ -82,10 +84,10 @@ def _idx_file(folder: Path, stem: str) -> Path | None:
 
 
 def _needed(folder: Path, stem: str) -> Path:
-    found = _idx_file(folder, stem)
-    if found is None:
+    file = _idx_file(folder, stem)
+    if file is None:
         raise SourceError(f"{folder} has no {stem} or {stem}.gz; add it, the set is incomplete")
-    return found
+    return file
 
 
 def _unpacked(path: Path) -> BinaryIO:

@@ -121,7 +121,7 @@ def _bands(
     tops, lefts = _starts(height, tile, overlap), _starts(width, tile, overlap)
     following = dict(pairwise([*tops, height]))
     sums, weights = np.zeros((channels, rows, width), np.float32), np.zeros((rows, width), "f4")
-    for top, left in watch([(top, left) for top in tops for left in lefts]):
+    for top, left in watch(places(height, width, tile, overlap)):
         piece = to_tensor(image[None, top : top + rows, left : left + columns])
         output = _with_channels(restorer, piece)[0].float().cpu().numpy()
         down = _weight(rows, top > 0, top + rows < height, overlap)
@@ -134,6 +134,12 @@ def _bands(
             yield top, sums[:, :done] / weights[:done]
             sums = np.concatenate([sums[:, done:], np.zeros_like(sums[:, :done])], axis=1)
             weights = np.concatenate([weights[done:], np.zeros_like(weights[:done])])
+
+
+def places(height: int, width: int, tile: int, overlap: int) -> list[Place]:
+    """Return where the tiles of a picture begin, row by row."""
+    rows, columns = _starts(height, tile, overlap), _starts(width, tile, overlap)
+    return [(top, left) for top in rows for left in columns]
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:

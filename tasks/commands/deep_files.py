@@ -69,10 +69,10 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _packed_rows(planes: np.ndarray) -> bytes:
     """Return the rows deflated, each as its difference from the one above (PNG 1.2, filter Up)."""
-    rows = planes.astype(">u2").reshape(len(planes), -1).view(np.uint8)
-    packer, above = zlib.compressobj(6), np.zeros_like(rows[0])
+    packer, above = zlib.compressobj(6), np.zeros(2 * planes[0].size, np.uint8)
     parts = []
-    for row in rows:
+    for pixels in planes:
+        row = pixels.astype(">u2").reshape(-1).view(np.uint8)
         parts.append(packer.compress(bytes([UP]) + (row - above).tobytes()))
         above = row
     return b"".join([*parts, packer.flush()])

@@ -52,14 +52,18 @@ def pages(path: Path, max_pixels: int) -> Iterator[Photo]:
     """
     page, count = 0, 1
     while page < count:
-        try:
-            with imagefile.opened(path, max_pixels, page) as image:
-                count = _pages(image)
-                photo = _photo(image, count)
-        except imagefile.ImageFileError as error:
-            raise PhotoError(f"it {error}") from error
+        photo = _page(path, max_pixels, page)
         yield photo
-        page += 1
+        page, count = page + 1, photo.pages
+
+
+def _page(path: Path, max_pixels: int, page: int) -> Photo:
+    """Read one page; Pillow's own copy of the pixels goes with this function's end."""
+    try:
+        with imagefile.opened(path, max_pixels, page) as image:
+            return _photo(image, _pages(image))
+    except imagefile.ImageFileError as error:
+        raise PhotoError(f"it {error}") from error
 
 
 def _pages(image: Image.Image) -> int:

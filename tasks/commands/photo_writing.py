@@ -109,7 +109,8 @@ def _planes(
     lost: tuple[str, ...] = ()
     if pixels.dtype == np.uint16 and file_format not in DEEP_FORMATS:
         layers, lost = [to_eight_bits(layer) for layer in layers], (DEEP_TO_EIGHT,)
-    return sideways(np.concatenate(layers, axis=2), photo.layers.orientation), lost
+    planes = layers[0] if alpha is None else np.concatenate(layers, axis=2)
+    return sideways(planes, photo.layers.orientation), lost
 
 
 def _marks(
