@@ -116,7 +116,7 @@ def read_images(clean: ImageSet, positions: np.ndarray) -> np.ndarray:
     Raises ValueError where their sizes differ.
     """
     order = np.argsort(positions, kind="stable")
-    images = [clean.at(int(positions[place]))[1] for place in order]
+    images = [clean.at(int(positions[row]))[1] for row in order]
     if len({image.shape for image in images}) > 1:
         raise ValueError(
             f"{clean.path} has images of several sizes; ingest it with another fit than keep"

@@ -124,7 +124,7 @@ class Reals:
 
     def images(self, rows: pd.DataFrame) -> Iterator[np.ndarray]:
         """Yield uint8 HWC images of some rows."""
-        return (self.clean.at(int(place))[1] for place in rows["position"])
+        return (self.clean.at(int(position))[1] for position in rows["position"])
 
 
 def read_reals(

@@ -66,13 +66,13 @@ class AlignedSpace:
         by_magnitude = nearest_rows(self._magnitudes(spectra), self._known, CANDIDATES, own)
         by_thumbnail = nearest_rows(thumbnails(images), self._thumbnails, CANDIDATES, own)
         candidates = np.concatenate([by_magnitude.indices, by_thumbnail.indices], axis=1)
-        named, place = np.unique(candidates, return_inverse=True)
+        named, places = np.unique(candidates, return_inverse=True)
         known = self._spectra(self._images[named])
         distances, indices = [], []
-        for spectrum, found, at, banned in zip(
-            spectra, candidates, place.reshape(candidates.shape), own, strict=True
+        for spectrum, members, at, banned in zip(
+            spectra, candidates, places.reshape(candidates.shape), own, strict=True
         ):
-            rows, first = np.unique(found, return_index=True)
+            rows, first = np.unique(members, return_index=True)
             values = self._distances(spectrum, known[at[first]])
             values[rows == banned] = np.inf
             order = np.argsort(values, kind="stable")[:TWO]

@@ -102,10 +102,11 @@ def read_card(folder: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise ValueError(f"{folder / CARD} is not readable JSON ({error}); train again") from error
-    found = card.get("format") if isinstance(card, dict) else None
-    if found != FORMAT:
+    written = card.get("format") if isinstance(card, dict) else None
+    if written != FORMAT:
         raise ValueError(
-            f"{folder / CARD}: found format {found}, needed {FORMAT}; use the Remint that wrote it"
+            f"{folder / CARD}: found format {written}, needed {FORMAT}; use the Remint that "
+            "wrote it"
         )
     return card
 

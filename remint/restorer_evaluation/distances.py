@@ -77,13 +77,13 @@ class SetDistances:
     def _clean(self, rows: pd.DataFrame) -> np.ndarray:
         return self._features(self._sets.clean, rows, rows["position"])
 
-    def _features(self, source: ImageSet, rows: pd.DataFrame, places: Any) -> np.ndarray:
+    def _features(self, source: ImageSet, rows: pd.DataFrame, positions: Any) -> np.ndarray:
         return cached_features(
             self._cache,
             self._extractor,
             source.fingerprint,
             list(rows["id"]),
-            lambda: (source.at(int(place))[1] for place in places),
+            lambda: (source.at(int(position))[1] for position in positions),
         )
 
     def _shuffled(self, rows: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -102,11 +102,11 @@ def tune_classical(
     wanted = frame[frame["split"] == config.split][["kind", "severity"]].drop_duplicates()
     for kind, severity in wanted.itertuples(index=False):
         rows = frame[(frame["kind"] == kind) & (frame["severity"] == severity)]
-        found = rows[rows["split"] == "val"]
-        found = found if len(found) else rows[rows["split"] == config.split]
+        tuning = rows[rows["split"] == "val"]
+        tuning = tuning if len(tuning) else rows[rows["split"] == config.split]
         method = method_for(kind)
         if method is not None:
-            pairs = [corrupted.at(int(p)) for p in found["position"].head(config.tuning_images)]
+            pairs = [corrupted.at(int(p)) for p in tuning["position"].head(config.tuning_images)]
             sample = [(damage_of(row, image), targets[row["clean_id"]]) for row, image in pairs]
             tuned[kind, int(severity)] = tune(method, sample)
     return tuned

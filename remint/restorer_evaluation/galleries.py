@@ -40,9 +40,9 @@ def choose(frame: pd.DataFrame, count: int, seed: int) -> list[Choice]:
         "random": sorted(hashes, key=hashes.__getitem__),
     }
     return [
-        Choice(group, place)
+        Choice(group, row)
         for group, order in orders.items()
-        for place in (order[:count] if group == "random" else _varied(order, damaged, count))
+        for row in (order[:count] if group == "random" else _varied(order, damaged, count))
     ]
 
 
@@ -52,11 +52,11 @@ def _varied(order: Sequence[Any], frame: pd.DataFrame, count: int) -> list[Any]:
     chosen: dict[Any, None] = {}
     seen: set[str] = set()
     for of_new in ((kinds, pictures), (pictures,), ()):
-        for place in order:
-            if len(chosen) < count and not any(names[place] in seen for names in of_new):
-                chosen[place] = None
-                seen |= {kinds[place], pictures[place]}
-    return [place for place in order if place in chosen]
+        for row in order:
+            if len(chosen) < count and not any(names[row] in seen for names in of_new):
+                chosen[row] = None
+                seen |= {kinds[row], pictures[row]}
+    return [row for row in order if row in chosen]
 
 
 def error_map(output: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -60,11 +60,11 @@ def write_tiff(planes: np.ndarray, file: BinaryIO, options: Mapping[str, Any]) -
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = len(PngImagePlugin._MAGIC)
-    while place < len(png):
-        size, name = struct.unpack_from(">I4s", png, place)
-        yield name, png[place + 8 : place + 8 + size]
-        place += size + 12
+    offset = len(PngImagePlugin._MAGIC)
+    while offset < len(png):
+        size, name = struct.unpack_from(">I4s", png, offset)
+        yield name, png[offset + 8 : offset + 8 + size]
+        offset += size + 12
 
 
 def _packed_rows(planes: np.ndarray) -> bytes:

@@ -127,11 +127,11 @@ def _plan_folder(
         )
     if out.is_file():
         raise ValueError(f"{out} is a file; give a folder, since {source} is one")
-    found = [path.relative_to(source) for path in walk(source, failures)]
-    images = [path for path in found if path.suffix.lower() in SUFFIXES]
+    files = [path.relative_to(source) for path in walk(source, failures)]
+    images = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not images:
         raise ValueError(f"{source} holds no images; known endings: {' '.join(SUFFIXES)}")
-    others = [unicode_text(str(path)) for path in found if path.suffix.lower() not in SUFFIXES]
+    others = [unicode_text(str(path)) for path in files if path.suffix.lower() not in SUFFIXES]
     return [RestoreJob(source / path, out / path, str(path)) for path in images], others
 
 

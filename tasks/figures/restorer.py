@@ -89,9 +89,9 @@ def _pooled_distances(
     for space in (extractor, inception):
         if space is not None and len(rows):
             distances = SetDistances(sets, space, Path(config.features.cache), config.seed)
-            found = distances.compare(rows, config.features.images, "All slices")
-            figures |= found.figures
-            notes += found.notes
+            between = distances.compare(rows, config.features.images, "All slices")
+            figures |= between.figures
+            notes += between.notes
     return figures
 
 

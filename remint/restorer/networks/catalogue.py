@@ -9,7 +9,7 @@ from torch import nn
 from remint.core.ranges import Width
 from remint.restorer.networks.baselines import ArticleRestorer, DnCnn, UNet
 from remint.restorer.networks.discriminators import (
-    ArticleDiscriminator,
+    ArticlePatchDiscriminator,
     PatchGan,
     UNetDiscriminator,
 )
@@ -75,5 +75,5 @@ def build_network(config: NetworkConfig, channels: int) -> nn.Module:
 
 def build_discriminator(config: DiscriminatorConfig, channels: int) -> nn.Module:
     """Return the discriminator; a conditional one takes image and input stacked by channel."""
-    kinds = {"article": ArticleDiscriminator, "patchgan": PatchGan, "unet": UNetDiscriminator}
+    kinds = {"article": ArticlePatchDiscriminator, "patchgan": PatchGan, "unet": UNetDiscriminator}
     return kinds[config.name](channels * (2 if config.conditional else 1), config.width)

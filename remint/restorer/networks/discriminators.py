@@ -10,7 +10,7 @@ from torch import nn
 from remint.networks.blocks import init_dcgan, sn_conv
 
 
-class ArticleDiscriminator(nn.Module):
+class ArticlePatchDiscriminator(nn.Module):
     """Strided convolution, batch-norm, LeakyReLU (DCGAN, arXiv 1511.06434): one logit an image."""
 
     smallest = 4

@@ -11,7 +11,7 @@ from torch import nn
 START = 0.1  # of what ends a residual branch: the network starts near the identity
 
 
-class ResidualBlock(nn.Module):
+class PlainBlock(nn.Module):
     """x + conv(ReLU(conv(x))), 3x3 without biases; N,C,H,W kept."""
 
     def __init__(self, channels: int) -> None:
@@ -75,4 +75,4 @@ def _conv(inputs: int, outputs: int, scale: float = 1.0) -> nn.Conv2d:
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*[ResidualBlock(channels) for _ in range(count)])
+    return nn.Sequential(*[PlainBlock(channels) for _ in range(count)])
