@@ -24,7 +24,7 @@ class ServedRestorer(PythonModel):
         self.restorer = Restorer.load(context.artifacts["restorer"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """Restore the `image` column (base64 of any PNG or JPEG, grey or colour, any size)."""
+        """Restore the `image` column (base64 of a PNG or JPEG); a grey model refuses colour."""
         del context, params
         return pd.DataFrame({"image": [self._restored(text) for text in model_input["image"]]})
 
