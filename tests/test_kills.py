@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
+
+from tests.processes import LAST_SECONDS
 
 pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("REMINT_KILLS", "30"))
@@ -43,7 +46,7 @@ def stages(root: Path) -> list[Stage]:
 
 
 def command_and_outputs(stage: dict[str, Any]) -> tuple[list[str], list[str]]:
-    command = stage["cmd"].replace("${ingest.path}", "data/embedded").split()[1:]
+    command = shlex.split(stage["cmd"].replace("${ingest.path}", "data/embedded"))[1:]
     given = [out if isinstance(out, dict) else {out: {}} for out in stage["outs"]]
     given += stage.get("metrics", [])
     return command, [path for out in given for path, how in out.items() if "persist" not in how]
@@ -77,7 +80,7 @@ def start(stage: Stage, folder: Path) -> subprocess.Popen[bytes]:
 def whole(stage: Stage, folder: Path) -> float:
     """Run a stage to its end; return its seconds."""
     begun, process = time.monotonic(), start(stage, folder)
-    assert process.wait(300) == 0, (folder / "log").read_text()[-2000:]
+    assert process.wait(LAST_SECONDS) == 0, (folder / "log").read_text()[-2000:]
     return time.monotonic() - begun
 
 
