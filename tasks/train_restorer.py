@@ -16,7 +16,8 @@ import torch
 from remint.core.atomic import replaced_folder, settle_leftovers
 from remint.core.device import pick_device
 from remint.images.imageset import ImageSet
-from remint.restorer.restorer import save_card, save_weights
+from remint.restorer.restorer import Restorer, save_card, save_weights
+from remint.restorer.starting import NONE
 from remint.restorer.train import Report, TrainRestorerConfig, train_restorer
 from remint.restorer.validation import Validation
 from remint.training.distributed import process_group, rank
@@ -37,26 +38,36 @@ def main(argv: Sequence[str] | None = None) -> None:
         corrupted="its damaged pairs",
         model="folder for the model",
     )
+    parser.add_argument("--start", type=Path, help="model that start.model names, if it names one")
     args = parser.parse_args(argv)
     config = params.load("train_restorer", TrainRestorerConfig, args.params)
     clean, corrupted = ImageSet(args.clean), ImageSet(args.corrupted)
+    start = None if config.start.model == NONE else starting_model(args.start)
     with single_run.interruptible("train_restorer") as stop_reason, process_group():
-        _run(config, clean, corrupted, args.model, stop_reason)
+        _run(config, clean, corrupted, start, args.model, stop_reason)
+
+
+def starting_model(folder: Path | None) -> Restorer | None:
+    """Return the model that training starts from: its fidelity weights, which are averages."""
+    return None if folder is None else Restorer.load(folder, interpolation=0.0, device="cpu")
 
 
 def _run(
     config: TrainRestorerConfig,
     clean: ImageSet,
     corrupted: ImageSet,
+    start: Restorer | None,
     model: Path,
     stop_reason: Callable[[], str | None],
 ) -> None:
+    reports = train_restorer(config, clean, corrupted, model / UNFINISHED, stop_reason, start)
     if rank() != 0:
-        for _ in train_restorer(config, clean, corrupted, model / UNFINISHED, stop_reason):
+        for _ in reports:
             pass
         return
     settle_leftovers(model)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
+    data |= {"start": start.fingerprint} if start else {}
     on_gpu = pick_device(config.device).type == "cuda"
     with (
         single_run.alone(model / UNFINISHED, on_gpu, stop_reason),
@@ -64,7 +75,6 @@ def _run(
         closing(TrainingLog(model / UNFINISHED, run)) as log,
     ):
         notes = Notes(config, clean, corrupted, log)
-        reports = train_restorer(config, clean, corrupted, model / UNFINISHED, stop_reason)
         for report in reports:
             notes.take(report)
         publish(model, {**notes.card, "images_seen": sum(notes.seen.values())})

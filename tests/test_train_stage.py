@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from remint.core.fingerprint import model_fingerprint
 from remint.corruptions.pairs import FIELDS
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
@@ -97,6 +98,18 @@ def test_a_terminated_stage_says_so_and_goes_on_to_the_same_weights(folder: Path
     assert not (folder / "model/restorer.json").exists()
     train_restorer.main(arguments(folder))
     assert (folder / "model/adversarial.safetensors").read_bytes() == whole
+
+
+def test_a_model_s_card_names_the_one_that_training_started_from(folder: Path) -> None:
+    train_restorer.main(arguments(folder))
+    begun = (folder / "model").rename(folder / "begun")
+    change(folder, start={"model": "begun", "strict": True}, adversarial=None)
+    change(folder, default_interpolation=0.0)
+    train_restorer.main([*arguments(folder), "--start", str(begun)])
+    started = Restorer.load(folder / "model").card["start"]
+    assert started == {"fingerprint": model_fingerprint(begun), "not_taken": []}
+    with pytest.raises(ValueError, match=r"found no restorer\.json"):
+        train_restorer.main([*arguments(folder), "--start", str(folder / "absent")])
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:

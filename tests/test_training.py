@@ -20,6 +20,7 @@ from remint.images.imageset import ImageSet, Record
 from remint.restorer.data import DataConfig, PairSource, batches
 from remint.restorer.networks.catalogue import DiscriminatorConfig, NetworkConfig
 from remint.restorer.objective import RestorationLossConfig
+from remint.restorer.starting import StartConfig
 from remint.restorer.train import Report, StageConfig, TrainRestorerConfig, train_restorer
 from remint.training.checkpoint import CheckpointError
 from remint.training.health import Diverged, HealthConfig, HealthMonitor
@@ -35,6 +36,7 @@ CONFIG = TrainRestorerConfig(
     precision="fp32",
     threads=1,
     compile=False,
+    start=StartConfig("none", True),
     network=NetworkConfig("nafnet", 8, (1,), 1, 2, 2),
     discriminator=DiscriminatorConfig("patchgan", 4, True),
     data=DataConfig(8, None, "none", None, 0, 0.5),

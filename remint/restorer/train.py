@@ -21,6 +21,7 @@ from remint.restorer.networks.catalogue import (
 )
 from remint.restorer.objective import Restoration, RestorationLossConfig
 from remint.restorer.restorer import ADVERSARIAL, FIDELITY, Restorer
+from remint.restorer.starting import NONE, StartConfig, take_over
 from remint.restorer.suitability import training_statistics
 from remint.training.checkpoint import CheckpointStore, run_settings
 from remint.training.distributed import refuse_batch_norm
@@ -58,6 +59,7 @@ class TrainRestorerConfig:
     precision: Precision
     threads: Threads | None
     compile: bool
+    start: StartConfig
     network: NetworkConfig
     discriminator: DiscriminatorConfig
     data: DataConfig
@@ -90,19 +92,23 @@ def train_restorer(
     corrupted: ImageSet,
     checkpoints: Path,
     stop_reason: Callable[[], str | None] = lambda: None,
+    start: Restorer | None = None,
 ) -> Iterator[Report]:
     """Train both stages, resuming from `checkpoints` where a run was cut off.
 
-    Yields a Report at every log interval; the last one of a stage has progress.finished. Raises
-    what `fit` raises, and ValueError where sets and settings do not fit together.
+    start: whose weights the generator and its average have at first; needed just where
+    config.start names a model. Yields a Report at every log interval; the last one of a stage has
+    progress.finished. Raises what `fit` raises, and ValueError where sets, settings and start do
+    not fit together.
     """
     device = pick_device(config.device, config.threads)
     config.loop.check_parts(config.data.batch)
     source = PairSource(clean, corrupted, config.data, config.seed)
     channels = int(clean.metadata["channels"])
-    identity = run_identity(config, clean, corrupted)
+    identity = run_identity(config, clean, corrupted, start)
     network = _fresh_network(config, channels)
     card = model_card(config, channels, clean, corrupted, count_parameters(network))
+    card |= _started(network, config, start)
     objectives = {
         stage: Restoration(
             source,
@@ -128,13 +134,29 @@ def train_restorer(
 
 
 def run_identity(
-    config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet
+    config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet, start: Restorer | None
 ) -> dict[str, Any]:
-    """Return what must be equal for a checkpoint to be continued: settings and data."""
-    return {
-        "train_restorer": run_settings(asdict(config), *LOOKED_AT_ONLY),
-        "data": {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint},
-    }
+    """Return what must be equal for a checkpoint to be continued: settings, data and start."""
+    settings = run_settings(asdict(config), *LOOKED_AT_ONLY, "start")
+    data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
+    begun = {"start": start.fingerprint, "strict": config.start.strict} if start else {}
+    return {"train_restorer": settings, "data": data, **begun}
+
+
+def _started(
+    network: torch.nn.Module, config: TrainRestorerConfig, start: Restorer | None
+) -> dict[str, Any]:
+    """Give the network the start's weights; return what the card says of it."""
+    if (start is None) != (config.start.model == NONE):
+        given = "none was given" if start is None else f"{start.fingerprint} was given"
+        raise ValueError(
+            f"start.model is {config.start.model} and {given}; name the model's folder in both "
+            f"the parameters and the command, or {NONE} in the parameters"
+        )
+    if start is None:
+        return {}
+    unfit = take_over(network, start, config.network, strict=config.start.strict)
+    return {"start": {"fingerprint": start.fingerprint, "not_taken": unfit}}
 
 
 def model_card(
