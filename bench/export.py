@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from bench.image_sets import MIB, ROOT, SECONDS_BETWEEN_LOOKS, _memory
-from remint.classifier.train import ClassifierConfig
+from remint.classifier.teacher import TeacherConfig
 from remint.export.export import export
 from remint.export.filters import FilterConfig
 from remint.export.marking import SigningConfig
@@ -101,7 +101,7 @@ def _config(kind: str, count: int) -> ExportConfig:
         attempts=2.0,
         formats=formats,
         filters=FilterConfig(1.0, True, None, 0.1 if filtered else None, share, share),
-        reals=RealsConfig(0.08, ClassifierConfig(1, 2, 1e-3, 1, "none"), 2),
+        reals=RealsConfig(0.08, TeacherConfig(1, 2, 1e-3, 1, 1, 1, 0.1, "none"), 2),
         shard_megabytes=256,
         c2pa=SigningConfig("", "", "es256"),
     )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from remint.classifier.train import ClassifierConfig
+from remint.classifier.teacher import TeacherConfig
 from remint.export.destination import folder_name
 from remint.export.export import Summary, export
 from remint.export.filters import FilterConfig
@@ -36,7 +36,7 @@ CONFIG = ExportConfig(
     attempts=3.0,
     formats=("set", "imagefolder", "webdataset"),
     filters=FilterConfig(1.0, True, None, None, 0.01, 0.01),
-    reals=RealsConfig(0.0, ClassifierConfig(8, 8, 1e-3, 4, "none"), 100),
+    reals=RealsConfig(0.0, TeacherConfig(4, 8, 1e-3, 8, 4, 3, 0.1, "none"), 100),
     shard_megabytes=1,
     c2pa=UNSIGNED,
 )

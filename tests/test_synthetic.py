@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from remint.classifier.train import ClassifierConfig
+from remint.classifier.teacher import TeacherConfig
 from remint.core.ranges import check
 from remint.export.filtering import Filter, absent, build_filters, filtered
 from remint.export.filters import FILTERS, SETTINGS, Candidate, FilterConfig, MintedBatch
@@ -28,7 +28,7 @@ from remint.metrics.suspects import look
 SIDE, CLASSES = 16, 3
 OFF = FilterConfig(None, False, None, None, None, None)
 ALL = FilterConfig(4.0, True, 0.5, None, 0.01, 0.01)
-REALS = RealsConfig(0.07, ClassifierConfig(60, 32, 3e-3, 8, "none"), 500)
+REALS = RealsConfig(0.07, TeacherConfig(8, 32, 3e-3, 100, 20, 3, 0.1, "none"), 500)
 CONFIG = ExportConfig(
     1, "cpu", (), 5, False, 4.0, ("set",), ALL, REALS, 1, SigningConfig("", "", "es256")
 )

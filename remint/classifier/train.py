@@ -1,4 +1,4 @@
-"""A small image classifier, trained in seconds on a CPU: judge of labels and space of features.
+"""A small image classifier, trained in seconds on a CPU: it names labels and gives features.
 
 The same steps whatever the number of images, and every draw from a counter, so that two trainings
 differ by their images alone.
@@ -37,6 +37,8 @@ WEIGHT_DECAY = 0.05
 # Classical augmentation, each uniform up to: rotation in degrees; parts of the side, of the size
 ROTATION, SHIFT, ZOOM = 12.0, 0.1, 0.12
 
+Augment = Literal["none", "classical", "mirror"]
+
 
 @dataclass(frozen=True)
 class ClassifierConfig:
@@ -44,14 +46,14 @@ class ClassifierConfig:
 
     steps of `batch` images each, whatever the number of images; rate: highest of AdamW; width:
     channels of the first layer (the features are four times as wide); augment: "classical" turns,
-    shifts and zooms a little (no mirroring, which changes what digits and letters mean).
+    shifts and zooms a little, "mirror" flips half of the images (not for digits or letters).
     """
 
     steps: Steps
     batch: Annotated[int, Ge(2), Le(65_536)]
     rate: Rate
     width: Width
-    augment: Literal["none", "classical"]
+    augment: Augment
 
 
 class Classifier:
@@ -130,42 +132,59 @@ def train_classifier(
     Equal arguments give equal weights on a CPU; a batch's members and augmentation depend on the
     seed and the count of images seen alone. Raises ValueError where there is nothing to tell apart.
     """
-    _check_training(images, labels, classes)
+    check_training(images, labels, classes)
     place = torch.device(device)
     height, width, channels = images.shape[1:]
     network = ClassifierNetwork(channels, max(height, width), classes, config.width)
     initialise(network, seed)
     network = network.to(place).train()
-    optimiser = _optimiser(network, config)
-    for step, (batch, targets) in enumerate(_batches(images, labels, config, seed)):
-        for group in optimiser.param_groups:
-            group["lr"] = _rate(config, step)
-        loss = F.cross_entropy(network(batch.to(place)), targets.to(place))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
+    optimiser = optimiser_for(network, config.rate)
+    fed = batches(images, labels, config.batch, config.steps, config.augment, seed)
+    for step, (batch, targets) in enumerate(fed):
+        rate = _rate(config, step)
+        take_step(network, optimiser, batch.to(place), targets.to(place), rate)
     return Classifier(network, (height, width, channels), classes, config.width, place)
 
 
-def _optimiser(network: nn.Module, config: ClassifierConfig) -> torch.optim.Optimizer:
+def take_step(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: torch.Tensor,
+    targets: torch.Tensor,
+    rate: float,
+) -> None:
+    """One step of cross-entropy on float32 N,C,H,W and int64 [N], at a rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    loss = F.cross_entropy(network(batch), targets)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+
+
+def optimiser_for(network: nn.Module, rate: float) -> torch.optim.Optimizer:
+    """Return AdamW, whose decay leaves biases and norms alone."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim == 1]
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.rate, weight_decay=WEIGHT_DECAY)
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=WEIGHT_DECAY)
 
 
-def _batches(
-    images: np.ndarray, labels: np.ndarray, config: ClassifierConfig, seed: int
+def batches(
+    images: np.ndarray, labels: np.ndarray, size: int, steps: int, augment: Augment, seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield every step's images, float32 N,C,H,W in [-1, 1], and labels, int64 [N]."""
     order = _Order(len(images), seed)
-    for step in range(config.steps):
-        counters = np.arange(step * config.batch, (step + 1) * config.batch)
+    for step in range(steps):
+        counters = np.arange(step * size, (step + 1) * size)
         members = order[counters]
         batch = to_tensor(images[members])
-        if config.augment == "classical":
+        if augment == "classical":
             draws = counter_uniform(seed, "classifier-augment", counters, 4)
             batch = augmented(batch, torch.from_numpy(draws).float())
+        if augment == "mirror":
+            heads = counter_uniform(seed, "classifier-mirror", counters, 1)[:, 0] < 0.5
+            batch[heads] = batch[heads].flip(-1)
         yield batch, torch.from_numpy(labels[members].astype(np.int64))
 
 
@@ -190,7 +209,7 @@ class _Order:
 
 
 def augmented(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Turn, shift and zoom float N,C,H,W a little; draws: uniform [N, 4]. Edges are prolonged."""
+    """Turn, shift and zoom float N,C,H,W a little; draws: uniform [N, 4]. Edges are replicated."""
     amounts = 2.0 * draws - 1.0
     angle = amounts[:, 0] * math.radians(ROTATION)
     zoom = 1.0 + amounts[:, 1] * ZOOM
@@ -217,7 +236,8 @@ def check_images(images: np.ndarray, shape: tuple[int, int, int]) -> None:
         )
 
 
-def _check_training(images: np.ndarray, labels: np.ndarray, classes: int) -> None:
+def check_training(images: np.ndarray, labels: np.ndarray, classes: int) -> None:
+    """Raise ValueError unless images and labels fit and there are two classes to tell apart."""
     if classes < 2 or len(np.unique(labels)) < 2:
         raise ValueError(
             f"classifier: found images of {len(np.unique(labels))} class and {classes} in all, "

@@ -12,7 +12,8 @@ import pandas as pd
 from annotated_types import Ge, Le, Lt
 from more_itertools import chunked
 
-from remint.classifier.train import Classifier, ClassifierConfig, train_classifier
+from remint.classifier.teacher import TeacherConfig, train_teacher
+from remint.classifier.train import Classifier
 from remint.core.randomness import philox_key
 from remint.images.imageset import ImageSet
 from remint.images.labelled import Labelled, read
@@ -30,7 +31,7 @@ class RealsConfig:
     filter, trained on at most `classifier_images` of the training split (chosen by hash)."""
 
     shift: Annotated[float, Ge(0), Lt(0.5)]
-    classifier: ClassifierConfig
+    classifier: TeacherConfig
     classifier_images: Annotated[int, Ge(2), Le(10**8)]
 
 
@@ -138,7 +139,9 @@ def _classifier(
         return None
     order = _by_hash(train, "export-classifier", seed)
     chosen = train.take(np.sort(order[train.labels[order] >= 0][: config.classifier_images]))
-    return train_classifier(chosen.images, chosen.labels, classes, config.classifier, seed, device)
+    settings = config.classifier
+    trained = train_teacher(chosen.images, chosen.labels, classes, settings, seed, device)
+    return trained.classifier
 
 
 def _accuracy(classifier: Classifier | None, clean: ImageSet, frame: pd.DataFrame) -> float | None:
