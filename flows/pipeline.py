@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,13 +57,16 @@ def run_stage(name: str, context: dict[str, str], minutes: float | None = None) 
 
 
 @flow(name="restoration", validate_parameters=True)
-def restoration(promote: bool = False, stage_timeout_minutes: Minutes = None) -> None:
+def restoration(
+    promote: bool = False, stage_timeout_minutes: Minutes = None, fetch_champion: bool = False
+) -> None:
     """Ingest, corrupt, train and evaluate the restorer, write its page.
 
     promote: let it become the champion if it beats the present one; stage_timeout_minutes: a
-    stage that takes longer is ended and fails.
+    stage that takes longer is ended and fails; fetch_champion: put the present champion at
+    data/start/champion first, where `train_restorer.start.model: champion` finds it.
     """
-    walk(RESTORATION, promote, stage_timeout_minutes)
+    walk(RESTORATION, promote, stage_timeout_minutes, fetch_champion)
 
 
 @flow(name="augmentation", validate_parameters=True)
@@ -76,15 +79,22 @@ def augmentation(promote: bool = False, stage_timeout_minutes: Minutes = None) -
 
 
 @flow(name="pipeline", validate_parameters=True)
-def pipeline(promote: bool = False, stage_timeout_minutes: Minutes = None) -> None:
+def pipeline(
+    promote: bool = False, stage_timeout_minutes: Minutes = None, fetch_champion: bool = False
+) -> None:
     """Bring every stage of dvc.yaml up to date.
 
     Parameters: as for `restoration`.
     """
-    walk((), promote, stage_timeout_minutes)
+    walk((), promote, stage_timeout_minutes, fetch_champion)
 
 
-def walk(goals: Sequence[str], promote: bool = False, minutes: float | None = None) -> None:
+def walk(
+    goals: Sequence[str],
+    promote: bool = False,
+    minutes: float | None = None,
+    fetch_champion: bool = False,
+) -> None:
     """Run the goals and all that they read from, and publish what came out, in a flow run.
 
     goals: stages, () for all. What depends on a failed stage is left out, the rest still runs;
@@ -93,6 +103,8 @@ def walk(goals: Sequence[str], promote: bool = False, minutes: float | None = No
     log, name, root = get_run_logger(), str(flow_run.get_name()), Path.cwd()
     tags = {"flow": str(flow_run.get_flow_name()), "flow_run": name}
     with exclusive.checkout(root, name), open_flow_run(name, tags, log.info) as run:
+        if fetch_champion:
+            promotion.fetch_champion(log, root)
         order = graph.read(root)
         order = graph.with_ancestors(order, goals) if goals else order
         outcomes, failures = bring_up_to_date(order, goals, run.context(tags), minutes)
@@ -198,7 +210,11 @@ def where(opened: Mapping[str, Any], saved: str | None) -> str:
     )
 
 
-FLOWS = {"restoration": restoration, "augmentation": augmentation, "pipeline": pipeline}
+FLOWS: dict[str, Callable[[], object]] = {
+    "restoration": restoration,
+    "augmentation": augmentation,
+    "pipeline": pipeline,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

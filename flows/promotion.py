@@ -1,4 +1,4 @@
-"""After the stages: may the new models become champions? Asked of the registry by a process."""
+"""The registry, asked by a process: before the stages for a start, after them for champions."""
 
 import sys
 from collections.abc import Sequence
@@ -10,6 +10,14 @@ from prefect.artifacts import create_markdown_artifact
 from flows import away, stages
 
 JUDGED = {"evaluate_restorer": "restorer", "evaluate_synthetic": "generator"}
+
+
+def fetch_champion(log: Logger | LoggerAdapter[Logger], root: Path) -> None:
+    """Put the champion at data/start/champion; where none is to be had, say so and go on."""
+    command = [sys.executable, "-m", "tasks.promotion.fetch", "restorer", "champion"]
+    end = stages.follow(command, {}, log.info, root)
+    if end.code:
+        log.warning("the champion to start from was not fetched; what was fetched before stays")
 
 
 def promote_all(done: Sequence[str], log: Logger | LoggerAdapter[Logger], root: Path) -> None:

@@ -16,7 +16,7 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import compare, exclusive, experiment, graph, inbox, pipeline, stages
+from flows import compare, exclusive, experiment, graph, inbox, pipeline, promotion, stages
 from tasks.tracking.flow_run import open_flow_run
 from tests.servers import EVALUATE, quick_repository
 
@@ -334,3 +334,13 @@ def test_the_deployments_name_flows_that_exist_and_parameters_they_take(root: Pa
         flow = getattr(importlib.import_module(f"flows.{Path(path).stem}"), name)
         assert flow in found
         flow.validate_parameters(deployment.get("parameters", {}))
+
+
+def test_a_night_without_a_champion_goes_on_from_what_was_fetched_before(
+    repo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (repo / "data/start/champion").mkdir(parents=True)
+    (repo / "data/start/champion/restorer.json").write_text("{}")
+    promotion.fetch_champion(logging.getLogger("night"), repo)
+    assert "the champion to start from was not fetched" in caplog.text
+    assert (repo / "data/start/champion/restorer.json").read_text() == "{}"

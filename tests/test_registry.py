@@ -23,8 +23,8 @@ from remint.images.imageset import Record
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import Restorer, save_card, save_weights
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig
-from tasks import evaluate_restorer
-from tasks.promotion import promote, registry
+from tasks import evaluate_restorer, train_restorer
+from tasks.promotion import fetch, promote, registry
 from tasks.promotion.registry import Registry, RegistryError, check_data, model_folder
 from tests.servers import free_port
 
@@ -114,6 +114,17 @@ def test_an_alias_means_a_folder_with_the_registered_weights(inside: Path) -> No
     assert Restorer.load(folder, device="cpu").channels == 1
     assert model_folder("2", "restorer") == folder
     assert model_folder("models:/remint-restorer@champion", "restorer") == folder
+
+
+def test_a_training_may_start_from_the_champion_that_was_fetched(inside: Path) -> None:
+    for reference in ("1", "champion"):  # the second time in place of the first
+        fetch.fetch("restorer", reference, Path("data/start/champion"))
+        version = Registry("restorer").find(reference)
+        begun = train_restorer.starting_model(Path("data/start/champion"))
+        assert version is not None and begun is not None
+        assert begun.fingerprint == version.fingerprint
+    with pytest.raises(RegistryError, match="holds no 99 of remint-restorer"):
+        fetch.main(["restorer", "99"])
 
 
 def test_a_path_is_a_path_and_an_unknown_alias_is_told(inside: Path) -> None:

@@ -1,0 +1,44 @@
+"""Fetch a registered model into a folder, for a training to start from.
+
+`python -m tasks.promotion.fetch restorer champion` puts it at data/start/champion, which
+`train_restorer.start.model: champion` names. DVC compares what lies there by content: training
+runs again when another model became champion, and not before.
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from remint.core.atomic import replaced_folder
+from remint.core.fingerprint import model_fingerprint
+from tasks.promotion.registry import ALIASES, ModelName, Registry
+from tasks.stage import stage
+from tasks.stage.console import say
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Fetch; see --help."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tasks.promotion.fetch",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=["restorer"])
+    parser.add_argument("reference", help=f"{', '.join(ALIASES)}, or a version's number")
+    parser.add_argument("--into", type=Path, default=Path("data/start"), help="the folder above it")
+    given = parser.parse_args(argv)
+    folder = given.into / given.reference
+    fetch(given.name, given.reference, folder)
+    say(f"{folder} holds the {given.name} {given.reference}, {model_fingerprint(folder)}")
+
+
+def fetch(name: ModelName, reference: str, folder: Path) -> None:
+    """Put the registered model at `folder`, in place of what lies there; RegistryError if none."""
+    kept = Registry(name).folder(reference)
+    with replaced_folder(folder) as fresh:
+        shutil.copytree(kept, fresh, dirs_exist_ok=True)
+
+
+if __name__ == "__main__":
+    stage.entry(main)
