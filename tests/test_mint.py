@@ -42,7 +42,16 @@ SECTION: dict[str, Any] = {
     },
     "reals": {
         "shift": 0.1,
-        "classifier": {"steps": 5, "batch": 8, "rate": 1e-3, "width": 4, "augment": "none"},
+        "classifier": {
+            "width": 4,
+            "batch": 8,
+            "rate": 1e-3,
+            "most_steps": 6,
+            "check_every": 2,
+            "patience": 1,
+            "held_out": 0.1,
+            "augment": "none",
+        },
         "classifier_images": 100,
     },
     "shard_megabytes": 8,

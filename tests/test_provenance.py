@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pillow_heif import register_heif_opener
 
 from remint.images import provenance
 
@@ -23,6 +24,7 @@ OLD = (
 
 
 def saved(file_format: str, packet: bytes) -> Image.Image:
+    register_heif_opener()
     buffer = io.BytesIO()
     image = Image.fromarray(np.full((8, 9, 3), 77, np.uint8))
     image.save(buffer, file_format, **provenance.save_options(file_format, packet))
