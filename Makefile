@@ -49,8 +49,9 @@ serve: $(STAMP) ## Prefect, a worker and MLflow on this machine; Ctrl-C ends the
 	@python -m flows.serve --mlflow-port $(PORT) $(if $(SCHEDULES),--schedules)
 
 ui: $(STAMP) ## compare runs in MLflow's pages, on this machine only (PORT=5000)
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --port $(PORT) \
-		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" \
+		mlflow ui --host 127.0.0.1 --port $(PORT)
 
 preset: $(STAMP) ## put a preset's values into params.yaml (NAME=photos)
 	@python -m tasks.commands.presets "$(NAME)"

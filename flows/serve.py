@@ -1,10 +1,13 @@
 """`make serve`: Prefect's server, a worker and MLflow's pages on this machine, for a person to try.
 
-All listen on loopback only. Ctrl-C ends all of them; nothing stays behind.
+All listen on loopback only, and Prefect's API wants a password that is made for the session: any
+page in a browser on this machine can reach loopback, and who may start a run may run commands.
+Ctrl-C ends all of them; nothing stays behind.
 """
 
 import argparse
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -67,20 +70,38 @@ def serve(root: Path, prefect_port: int, mlflow_port: int, schedules: bool) -> N
             log = stack.enter_context(open(logs / f"{name.split()[-1].lower()}.log", "wb"))
             running[name] = stack.enter_context(background(command, env, root, log))
 
-        address = {**LEASES, "PREFECT_API_URL": f"{prefect}/api"}
+        address = {**LEASES, **locked(prefect), "MLFLOW_BACKEND_STORE_URI": store}
         listen = ("--host", HOST, "--port")
         start("Prefect", "prefect", "server", "start", *listen, str(prefect_port), env=address)
-        ui = ("mlflow", "ui", "--backend-store-uri", store, *listen, str(mlflow_port))
-        start("MLflow", *ui, env=address)
+        start("MLflow", "mlflow", "ui", *listen, str(mlflow_port), env=address)
         await_answer(f"{prefect}/api/health", "Prefect", running)
         prepare(address, root, schedules)
         start("the worker", "prefect", "worker", "start", "--pool", POOL, env=address)
         await_answer(f"{mlflow}/health", "MLflow", running)
         print(f"Prefect: {prefect}   MLflow: {mlflow}   Ctrl-C ends both", flush=True)
-        print(f"What they say stands in {LOGS}", flush=True)
+        print(f"What they say stands in {LOGS}. Prefect's pages ask for this session's password,")
+        print("and so do its commands; for those, in another terminal:", flush=True)
+        print(f"  export PREFECT_API_URL={address['PREFECT_API_URL']}", flush=True)
+        print(f"  export PREFECT_API_AUTH_STRING={address['PREFECT_API_AUTH_STRING']}", flush=True)
         if not schedules:
             print("Schedules are paused here; run a deployment by hand, or --schedules", flush=True)
         watch(running)
+
+
+def locked(prefect: str) -> dict[str, str]:
+    """Return the settings under which Prefect's server and clients share a password of today's.
+
+    A foreign page knows no password, whatever Host or Origin it sends; no other origin is allowed.
+    """
+    given = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+    password = given or f"remint:{secrets.token_urlsafe(16)}"
+    return {
+        "PREFECT_API_URL": f"{prefect}/api",
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        "PREFECT_API_AUTH_STRING": password,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": prefect,
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+    }
 
 
 @contextmanager

@@ -40,10 +40,19 @@ def repo(tmp_path: Path, root: Path) -> Path:
 
 @dataclass(frozen=True)
 class Serving:
-    """`make serve` at work; api: Prefect's address."""
+    """`make serve` at work; api: Prefect's address; password: of the session."""
 
     api: str
     child: Child
+    password: str
+
+    def post(self, path: str, asked: Mapping[str, Any], **headers: str) -> httpx.Response:
+        """Ask Prefect with the session's password, and the token that it wants against forgery."""
+        who = (*self.password.split(":", 1),)
+        with httpx.Client(base_url=self.api, auth=who, headers=headers, timeout=60) as client:
+            token = client.get("/csrf-token", params={"client": "test"}).json()["token"]
+            forged_not = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
+            return client.post(path, json=asked, headers=forged_not)
 
     def run(self, state: str, fits: Callable[[Mapping[str, Any]], bool] = lambda run: True) -> Any:
         """Return a flow run in this state that fits, as soon as there is one."""
@@ -52,8 +61,7 @@ class Serving:
 
         def there() -> bool:
             with suppress(httpx.TransportError):  # it has much to do
-                answer = httpx.post(f"{self.api}/flow_runs/filter", json=asked, timeout=60)
-                runs[:] = filter(fits, answer.json())
+                runs[:] = filter(fits, self.post("/flow_runs/filter", asked).json())
             return bool(runs)
 
         wait_until(there, f"no run was {state}", self.child)
@@ -69,13 +77,22 @@ def serving(repo: Path, root: Path, tmp_path: Path, spawn: Spawner) -> Serving:
     environment = {**os.environ, "PYTHONPATH": str(root), "PREFECT_HOME": str(tmp_path / "home")}
     environment |= {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
     child = spawn(command, tmp_path / "serve.log", environment, cwd=repo)
-    child.until("Ctrl-C ends both")
-    return Serving(f"http://127.0.0.1:{ports[0]}/api", child)
+    child.until("PREFECT_API_AUTH_STRING=")
+    password = child.said().split("PREFECT_API_AUTH_STRING=")[1].split()[0]
+    return Serving(f"http://127.0.0.1:{ports[0]}/api", child, password)
 
 
 def test_scheduled_runs_succeed_fail_and_say_why_and_nothing_is_left(
     repo: Path, serving: Serving, spawn: Spawner
 ) -> None:
+    asked: dict[str, Any] = {}
+    for foreign in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}, {}):
+        answer = httpx.post(f"{serving.api}/flow_runs/filter", json=asked, headers=foreign)
+        assert answer.status_code in (401, 403), foreign
+        assert "access-control-allow-origin" not in answer.headers
+    answer = serving.post("/deployments/filter", asked, Origin="http://evil.example")
+    assert answer.is_success and "access-control-allow-origin" not in answer.headers
+
     good = serving.run("COMPLETED")
     assert good["auto_scheduled"] and (repo / "page").exists()
     names = subprocess.run(
@@ -91,7 +108,7 @@ def test_scheduled_runs_succeed_fail_and_say_why_and_nothing_is_left(
     (repo / "dvc.yaml").write_text(DVC_YAML.replace("echo training", "sleep 3033"))
     busy = serving.run("RUNNING", lambda run: running("sleep 3033", repo))
     state = {"type": "CANCELLING", "name": "Cancelling"}
-    answer = httpx.post(f"{serving.api}/flow_runs/{busy['id']}/set_state", json={"state": state})
+    answer = serving.post(f"/flow_runs/{busy['id']}/set_state", {"state": state})
     assert answer.status_code in (200, 201)
     serving.run("CANCELLED", lambda run: run["id"] == busy["id"])
     assert not running("sleep 3033", repo)
