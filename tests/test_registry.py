@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -49,8 +50,17 @@ def train(folder: Path, seed: int, psnr: float) -> None:
     (report / "slices.json").write_text(json.dumps(facts))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A model registry of this file's own, since the numbers of versions are claims."""
+    place = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}")
+        yield
+
+
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+def checkout(store: None, tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """A checkout in which three restorers were promoted in turn: good, better, worse."""
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "dvc.yaml").touch()
