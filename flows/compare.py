@@ -123,11 +123,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all")
     parser.add_argument("--goal", default=GOAL, help="the stage up to which each runs")
     given = parser.parse_args(argv)
-    shared = {**SHARED, **dict(pair.split("=", 1) for pair in given.set)}
+    asked: Settings = dict(pair.split("=", 1) for pair in given.set)  # over a variant's own
     os.environ.update({name: os.environ.get(name, value) for name, value in stages.QUIET.items()})
     try:
         with settings.temporary_settings(set_defaults=DEFAULTS):
-            compare({name: VARIANTS[name] for name in given.only}, shared, given.goal)
+            variants = {name: {**VARIANTS[name], **asked} for name in given.only}
+            compare(variants, SHARED, given.goal)
     except CompareError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

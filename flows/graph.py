@@ -31,9 +31,11 @@ def read(root: Path) -> list[Stage]:
     """
     if not (root / "dvc.yaml").is_file():
         raise FileNotFoundError(f"{root} holds no dvc.yaml; run flows from the repository's root")
-    graph = nx.DiGraph(_edges(root))
     written = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
+    graph = nx.DiGraph()
     graph.add_nodes_from(written)
+    # what `dvc add` tracks is a node of DVC's, and no stage
+    graph.add_edges_from(edge for edge in _edges(root) if written.keys() >= set(edge))
     order = nx.lexicographical_topological_sort(graph, key=list(written).index)
     return [_stage(name, sorted(graph.predecessors(name)), written[name]) for name in order]
 

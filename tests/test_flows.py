@@ -73,6 +73,13 @@ def test_the_order_is_dvcs_own(repo: Path) -> None:
     assert by_name["evaluate_restorer"].kept == ("data/reports/restorer/metrics.json",)
 
 
+def test_what_dvc_add_tracks_is_no_stage(repo: Path) -> None:
+    before = names(graph.read(repo))
+    subprocess.run(["git", "rm", "-q", "--cached", "in"], cwd=repo, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "in"], cwd=repo, check=True)
+    assert names(graph.read(repo)) == before
+
+
 def test_a_goal_takes_all_that_it_reads_from_and_no_more(repo: Path) -> None:
     found = graph.with_ancestors(graph.read(repo), ["evaluate_restorer"])
     assert names(found) == ["train_restorer", "evaluate_restorer"]

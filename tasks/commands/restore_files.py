@@ -27,7 +27,7 @@ from tasks.stage.console import progress, say
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif"),
     *(".heic", ".heif"),
-    *(".tif", ".tiff", ".bmp", ".dib", ".gif", ".jp2", ".j2k", ".jpx", ".tga"),
+    *(".tif", ".tiff", ".bmp", ".dib", ".gif", ".jp2", ".j2k", ".jpx"),
     *(".pbm", ".pgm", ".ppm", ".pnm"),
 )
 LISTED = 5
