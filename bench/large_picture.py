@@ -5,7 +5,7 @@ python -m bench.large_picture [--model DIR] [--megapixels 24] [--rounds 1] [--de
 Each side runs in a process of its own, so that the peak of its memory is its own: the command with
 decoding, tiles, blending and encoding (PNG), and a loop that holds the picture as pixels and hands
 tile after tile to the same network, keeping nothing. Printed: seconds and peak MiB of both, and the
-ratio. Without --model a NAFNet of the default's size with random weights stands in.
+ratio. Without --model the default run's network with random weights stands in.
 """
 
 import argparse

@@ -51,8 +51,8 @@ class Serving:
         who = (*self.password.split(":", 1),)
         with httpx.Client(base_url=self.api, auth=who, headers=headers, timeout=60) as client:
             token = client.get("/csrf-token", params={"client": "test"}).json()["token"]
-            forged_not = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
-            return client.post(path, json=asked, headers=forged_not)
+            proof = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
+            return client.post(path, json=asked, headers=proof)
 
     def run(self, state: str, fits: Callable[[Mapping[str, Any]], bool] = lambda run: True) -> Any:
         """Return a flow run in this state that fits, as soon as there is one."""
