@@ -25,6 +25,7 @@ from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import Restorer, save_card, save_weights
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig
 from tasks import evaluate_restorer, train_restorer
+from tasks.commands.model_choice import chosen_model
 from tasks.promotion import fetch, promote, registry
 from tasks.promotion.registry import Registry, RegistryError, check_data, model_folder
 from tests.servers import free_port
@@ -123,7 +124,11 @@ def test_an_alias_means_a_folder_with_the_registered_weights(inside: Path) -> No
     assert version is not None and model_fingerprint(folder) == version.fingerprint
     assert Restorer.load(folder, device="cpu").channels == 1
     assert model_folder("2", "restorer") == folder
-    assert model_folder("models:/remint-restorer@champion", "restorer") == folder
+    for name in ("restorer", "remint-restorer"):
+        assert chosen_model(f"models:/{name}@champion", "restorer") == folder
+        assert chosen_model(f"models:/{name}/2", "restorer") == folder
+    with pytest.raises(RegistryError, match="needed a restorer: models:/restorer@champion"):
+        model_folder("models:/generator@champion", "restorer")
 
 
 def test_a_training_may_start_from_the_champion_that_was_fetched(inside: Path) -> None:

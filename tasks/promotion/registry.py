@@ -19,6 +19,7 @@ from tasks.tracking.delivery import one_line
 
 ModelName = Literal["restorer", "generator"]
 REGISTERED = {"restorer": "remint-restorer", "generator": "remint-generator"}
+SCHEME = "models:/"
 ALIASES = ("champion", "challenger", "previous")
 DATA = {".safetensors", ".json", ".csv", ".png"}
 
@@ -194,12 +195,25 @@ def check_data(folder: Path) -> None:
 def model_folder(text: str, name: ModelName) -> Path:
     """Return the folder that `text` means: a path, an alias or number in the registry.
 
-    champion, challenger, previous, a version's number, or models:/NAME@alias. A folder of that
-    name wins.
+    champion, challenger, previous, a version's number, or models:/restorer@ALIAS and
+    models:/restorer/NUMBER, where MLflow's own remint-restorer does as well. A folder of that name
+    wins. Raises RegistryError for what begins like such a reference and is none.
     """
     if Path(text).exists():
         return Path(text)
-    reference = text.removeprefix(f"models:/{REGISTERED[name]}").lstrip("@/")
-    if reference in ALIASES or reference.isdigit():
-        return Registry(name).folder(reference)
+    if text.startswith(SCHEME):
+        return Registry(name).folder(_reference(text, name))
+    if text in ALIASES or text.isdigit():
+        return Registry(name).folder(text)
     return Path(text)
+
+
+def _reference(text: str, name: ModelName) -> str:
+    """Return the alias or number of models:/NAME@ALIAS or models:/NAME/NUMBER."""
+    model, mark, reference = text.removeprefix(SCHEME).replace("@", "/", 1).partition("/")
+    if model not in (name, REGISTERED[name]) or not mark or not reference:
+        raise RegistryError(
+            f"found {text}, needed a {name}: {SCHEME}{name}@champion, or {SCHEME}{name}/3 for a "
+            "version"
+        )
+    return reference
