@@ -7,7 +7,7 @@ and the restored test images as an image set into RESTORED.
 
 Figures that compare with published ones, on a folder of clean test images (Set12, BSD68, ...):
   python -m tasks.evaluate_restorer --protocol gaussian-denoising --images FOLDER --sigma 25 \\
-      MODEL REPORT
+      [--ensemble] MODEL REPORT
 adds noise of seed 0 to every image (neither clipped nor rounded), restores it whole, prints PSNR
 image by image with the mean, and writes REPORT/protocol.json.
 """
@@ -25,6 +25,7 @@ from remint.core.device import pick_device
 from remint.images.imageset import ImageSet, Record, write
 from remint.metrics.optional import lpips_distance
 from remint.metrics.pixels import PairDistance
+from remint.restorer.ensemble import NOTE, ensembled
 from remint.restorer.restorer import Restorer
 from remint.restorer_evaluation import protocol
 from remint.restorer_evaluation.classical import TunedMethod
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", type=Path, help="folder of clean images, for a protocol")
     parser.add_argument("--sigma", type=float, help="noise in levels of 0..255: 15, 25, 50")
     parser.add_argument("--interpolation", type=float, help="0 fidelity .. 1 adversarial weights")
+    parser.add_argument("--ensemble", action="store_true", help=f"of a protocol: {NOTE}")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     return parser
 
@@ -77,13 +79,17 @@ def _run_protocol(parser: argparse.ArgumentParser, arguments: argparse.Namespace
         parser.error("--protocol needs --images FOLDER and --sigma LEVELS")
     model, report = arguments.paths
     restorer = Restorer.load(model, interpolation=arguments.interpolation, device=arguments.device)
+    network = ensembled(restorer, arguments.ensemble)
     figures = []
-    for figure in protocol.gaussian_denoising(restorer, arguments.images, arguments.sigma):
+    for figure in protocol.gaussian_denoising(network, arguments.images, arguments.sigma):
         say(f"{figure.name:>12}  input {figure.psnr_input:6.2f} dB  output {figure.psnr:6.2f} dB")
         figures.append(dataclasses.asdict(figure))
     mean = float(np.mean([figure["psnr"] for figure in figures]))
     say(f"{'mean':>12}  of {len(figures)} images at sigma {arguments.sigma:g}: {mean:.2f} dB")
+    if arguments.ensemble:
+        say(NOTE)
     facts = {"protocol": protocol.NAME, "sigma": arguments.sigma, "psnr": mean, "images": figures}
+    facts["self_ensemble"] = arguments.ensemble
     stage.write_json(report / "protocol.json", facts)
 
 
@@ -156,6 +162,8 @@ def sentence(metrics: Mapping[str, float]) -> str:
         parts.append(f"{metrics['worse_share']:.1%} made worse")
     if "clean_psnr_capped40" in metrics:
         parts.append(f"clean {metrics['clean_psnr_capped40']:.2f} of 40 dB")
+    if "self_ensemble" in metrics:
+        parts.append(f"by x{metrics['self_ensemble']:.0f} self-ensemble")
     return ", ".join(parts)
 
 

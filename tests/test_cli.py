@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from remint.images import provenance
 from remint.images.layers import upright
 from tasks.commands import cli, mint_files, photo, photo_writing
-from tasks.commands.restore_files import walk
+from tasks.commands.plans import walk
 from tests.restoring import restore, scene, small_model
 
 ENHANCED = provenance.uri("algorithmicallyEnhanced")

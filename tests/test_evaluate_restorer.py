@@ -32,14 +32,15 @@ from remint.restorer_evaluation.evaluation import (
 from remint.restorer_evaluation.scoring import Answer, figures_of
 from remint.restorer_evaluation.slicing import slice_rows, summary
 from tasks import evaluate_restorer
+from tasks.page.restorer_verdict import verdict
 from tasks.promotion.registry import Registry
 from tasks.serving.base64_images import encode
 from tasks.tracking import runs
 
 SLICES = (("gaussian_noise", 2), ("gaussian_noise", 4), ("holes", 3))
 CONFIG = EvaluateRestorerConfig(
-    seed=0, split="test", device="cpu", interpolation=None, batch=4, tile=64, overlap=8,
-    tuning_images=2, resamples=100, confidence=0.9, gallery=2,
+    seed=0, split="test", device="cpu", interpolation=None, ensemble=False, batch=4,
+    tile=64, overlap=8, tuning_images=2, resamples=100, confidence=0.9, gallery=2,
     features=FeaturesConfig(images=200, images_per_slice=0, cache="unused"),
 )  # fmt: skip
 
@@ -239,9 +240,11 @@ def quiet_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")  # no run is opened for processes other than the first
 
 
-def run_stage(folder: Path, model: Path, out: Path) -> tuple[Path, Path]:
+def run_stage(
+    folder: Path, model: Path, out: Path, config: EvaluateRestorerConfig = CONFIG
+) -> tuple[Path, Path]:
     """Run the stage from its command line; return the report and the restored set."""
-    values = dataclasses.asdict(CONFIG)
+    values = dataclasses.asdict(config)
     values["features"] |= {"cache": str(out / "cache")}
     (out / "params.yaml").write_text(json.dumps({"evaluate_restorer": values}))
     report, restored = out / "report", out / "restored"
@@ -298,7 +301,23 @@ def test_the_protocol_prints_every_image_and_the_mean(
     assert "01.png" in printed
     assert "mean" in printed
     found = json.loads((out / "protocol.json").read_text())
-    assert found["psnr"] == found["images"][0]["psnr"]
+    assert found["psnr"] == found["images"][0]["psnr"] and not found["self_ensemble"]
+    evaluate_restorer.main([*options, "--sigma", "25", "--ensemble", str(model), str(out)])
+    assert "x8 self-ensemble" in capsys.readouterr().out
+    assert json.loads((out / "protocol.json").read_text())["self_ensemble"]
+
+
+@pytest.mark.usefixtures("quiet_tracking")
+def test_a_self_ensemble_is_named_in_every_report(
+    folder: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, _ = run_stage(folder, model, tmp_path, dataclasses.replace(CONFIG, ensemble=True))
+    metrics = json.loads((report / "metrics.json").read_text())
+    slices = json.loads((report / "slices.json").read_text())
+    assert metrics["self_ensemble"] == 8 and "self-ensemble" in slices["notes"][0]
+    assert "by x8 self-ensemble" in capsys.readouterr().out
+    said = verdict(metrics, slices["slices"]).sentences[0]
+    assert said == "All figures are of the x8 self-ensemble, which takes 8 times as long."
 
 
 def test_missing_paths_and_options_are_named(capsys: pytest.CaptureFixture[str]) -> None:

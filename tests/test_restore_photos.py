@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -206,6 +208,46 @@ def test_heic_photographs_stay_heic_and_are_marked(model: Path, tmp_path: Path) 
     with Image.open(tmp_path / "out" / "a.heic") as image:
         assert (image.format, image.size) == ("HEIF", (48, 32))
         assert provenance.source_type(provenance.packet_of(image)) == ENHANCED
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_heic_is_written_from_another_format(model: Path, tmp_path: Path, mode: str) -> None:
+    pytest.importorskip("pillow_heif")
+    Image.fromarray(scene(32, 48)).convert(mode).save(tmp_path / "a.png")
+    command = [sys.executable, "-m", "tasks.commands.cli", "restore"]
+    command += [str(tmp_path / name) for name in ("a.png", "b.heic")] + ["--model", str(model)]
+    done = subprocess.run(command, capture_output=True, text=True)  # where nothing was read before
+    assert done.returncode == 0, done.stderr
+    assert provenance.read(tmp_path / "b.heic") == ENHANCED
+
+
+def test_heic_that_cannot_be_written_is_said_with_what_to_do(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    assert restore(model, tmp_path / "a.png", tmp_path / "b.heic") == 1
+    assert "pip install 'remint[heic]'; or name an output" in capsys.readouterr().err
+
+
+def test_a_self_ensemble_is_named_and_gives_another_picture(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    mask = np.zeros((24, 32), np.uint8)
+    mask[5:12, 6:20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    given = (tmp_path / "a.png", tmp_path / "b.png", "--mask", tmp_path / "mask.png")
+    assert restore(model, *given) == 0 and "self-ensemble" not in capsys.readouterr().out
+    single = np.asarray(Image.open(tmp_path / "b.png"))
+    assert restore(model, *given, "--ensemble", "--force", "--tile", 16, "--overlap", 4) == 0
+    assert "x8 self-ensemble" in capsys.readouterr().out
+    found = np.asarray(Image.open(tmp_path / "b.png"))
+    np.testing.assert_array_equal(found[mask == 0], scene()[mask == 0])
+    assert not np.array_equal(found, single)
 
 
 @pytest.mark.parametrize(("patch", "fit", "largest"), [(None, "keep", 12), (4, "keep", None)])

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from remint.restorer.ensemble import SelfEnsemble
 from remint.restorer.tiling import restore_batch, restore_image
 
 
@@ -112,6 +113,27 @@ def test_every_tile_of_one_picture_is_told_as_it_is_done() -> None:
 def test_a_colour_model_takes_grey_and_gives_grey() -> None:
     image = picture(40, 30, 1)
     assert np.array_equal(restore_image(Negative(), image, 64, 8), 255 - image)
+
+
+@pytest.mark.parametrize("tile", [32, 64])
+def test_a_self_ensemble_turns_with_its_picture(tile: int) -> None:
+    class Slanted(Negative):
+        def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+            return batch.roll((1, 2), (-2, -1))  # treats no two directions alike
+
+    image, network = picture(40, 40), SelfEnsemble(Slanted())
+    restored = restore_image(network, image, tile, 8)
+    turned = restore_image(network, np.rot90(image[:, ::-1]), tile, 8)
+    assert np.abs(np.rot90(restored[:, ::-1]).astype(int) - turned).max() <= 1
+    plain = restore_image(Slanted(), image, tile, 8)
+    assert np.abs(plain.astype(int) - restored).mean() > 10
+
+
+def test_a_self_ensemble_of_a_symmetric_network_is_that_network() -> None:
+    image = picture(40, 30)
+    expected = restore_image(Blur(), image, 64, 8)
+    found = restore_image(SelfEnsemble(Blur()), image, 64, 8)
+    assert np.abs(expected.astype(int) - found).max() <= 1
 
 
 def test_an_overlap_of_half_a_tile_or_more_is_refused() -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "encode_png",
     "opened",
     "read",
+    "register_heif",
     "stored_in_colour",
     "to_channels",
 ]
@@ -112,13 +113,18 @@ def _formats(file: BinaryIO) -> tuple[str, ...]:
         raise ImageFileError("is a PDF, which Remint does not read; save its pages as PNG or TIFF")
     if head[4:8] != b"ftyp" or head[8:12] not in HEIC_BRANDS:
         return FORMATS
+    register_heif()
+    return (*FORMATS, "HEIF")
+
+
+def register_heif() -> None:
+    """Let Pillow read and write HEIC; ImageFileError where the extra `heic` is not installed."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
         reason = "is a HEIC image, which needs pillow-heif; pip install 'remint[heic]'"
         raise ImageFileError(reason) from None
     register_heif_opener()
-    return (*FORMATS, "HEIF")
 
 
 def to_channels(image: np.ndarray, channels: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from annotated_types import Ge, Le
 from remint.core.ranges import InnerShare, Resamples, Seed, Share
 from remint.images.imageset import ImageSet, Record
 from remint.metrics.pixels import PairDistance
+from remint.restorer.ensemble import ensembled
 from remint.restorer.tiling import Network, check_tiles, restore_batch, restore_image
 from remint.restorer_evaluation.classical import Damage, TunedMethod, method_for, tune
 from remint.restorer_evaluation.scoring import Answer, Figures, figures_of
@@ -42,8 +43,9 @@ class FeaturesConfig:
 class EvaluateRestorerConfig:
     """What evaluate_restorer measures; the values stand in params.yaml.
 
-    interpolation: 0 fidelity to 1 adversarial weights, None for the model's default. batch: images
-    of one size at once. tile, overlap: px, for images larger than a tile. tuning_images: pairs a
+    interpolation: 0 fidelity to 1 adversarial weights, None for the model's default. ensemble:
+    every image is restored in its eight turns and flips, which the figures say. batch: images of
+    one size at once. tile, overlap: px, for images larger than a tile. tuning_images: pairs a
     slice by which the classical method's strength is chosen, 0 for no classical rows. resamples,
     confidence: of the bootstrap intervals. gallery: images a group.
     """
@@ -52,6 +54,7 @@ class EvaluateRestorerConfig:
     split: Literal["train", "val", "test"]
     device: Literal["auto", "cpu", "cuda"]
     interpolation: Share | None
+    ensemble: bool
     batch: Annotated[int, Ge(1), Le(65_536)]
     tile: Annotated[int, Ge(1), Le(65_536)]
     overlap: Annotated[int, Ge(0), Le(32_768)]
@@ -116,12 +119,13 @@ def restore_rows(
     restorer: Network, rows: Iterable[tuple[Row, np.ndarray]], config: EvaluateRestorerConfig
 ) -> Iterator[tuple[Row, np.ndarray, np.ndarray]]:
     """Yield (row, damaged, restored) in order; neighbours of one size share a batch."""
+    network = ensembled(restorer, config.ensemble)
     for batch in _batches(rows, config.batch):
         images = [image for _, image in batch]
         if max(images[0].shape[:2]) > config.tile:
-            outputs = [restore_image(restorer, x, config.tile, config.overlap) for x in images]
+            outputs = [restore_image(network, x, config.tile, config.overlap) for x in images]
         else:
-            outputs = list(restore_batch(restorer, np.stack(images)))
+            outputs = list(restore_batch(network, np.stack(images)))
         for (row, image), output in zip(batch, outputs, strict=True):
             yield row, image, output
 

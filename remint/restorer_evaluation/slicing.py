@@ -9,6 +9,7 @@ import pandas as pd
 from remint.core.randomness import generator
 from remint.metrics.intervals import Interval, bootstrap_mean
 from remint.metrics.pixels import PSNR_CAP
+from remint.restorer.ensemble import PASSES
 from remint.restorer_evaluation.classical import TunedMethod
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Slice
 from remint.restorer_evaluation.scoring import CLEAN, CLEAN_CEILING
@@ -68,9 +69,13 @@ def slice_of(key: Any) -> Slice:
 def summary(
     frame: pd.DataFrame, rows: list[dict[str, Any]], config: EvaluateRestorerConfig
 ) -> dict[str, float]:
-    """Return the figures of metrics.json: means over all damaged images, and the clean slice."""
+    """Return the figures of metrics.json: means over all damaged images, and the clean slice.
+
+    self_ensemble stands among them where the restored images are means over so many passes.
+    """
     damaged, clean = frame[frame["kind"] != CLEAN], frame[frame["kind"] == CLEAN]
     figures: dict[str, float] = {"images": len(frame)}
+    figures |= {"self_ensemble": PASSES} if config.ensemble else {}
     if len(damaged):
         means = _means(damaged)
         figures |= {k: means[k] for k in MEANS if k in means and k != "ssim_classical"}

@@ -65,6 +65,7 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add("out", metavar="OUT", type=Path, help="a file or a folder; outside IN")
     add("--model", default="data/models/restorer", help=MODEL_HELP)
     add("--interpolation", type=float, help="0 true to the pixels .. 1 most detail; None: model's")
+    add("--ensemble", action="store_true", help="mean over eight turns and flips; 8 times as long")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
     add("--tile", type=int, default=512, help="side of the tiles of larger images, px")
     add("--overlap", type=int, default=64, help="overlap of tiles, px")
@@ -118,6 +119,7 @@ def _restore(given: argparse.Namespace) -> None:
         max_pixels=given.max_pixels,
         force=given.force,
         mask=given.mask,
+        ensemble=given.ensemble,
     )
     if restore(given.source, given.out, options):
         raise SystemExit(1)

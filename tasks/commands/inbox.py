@@ -25,7 +25,8 @@ from remint.images.imagefile import MAX_PIXELS
 from remint.restorer.restorer import Restorer
 from tasks.commands.ledger import DONE, QUARANTINED, RESTORED, STARTED, Entry, Ledger
 from tasks.commands.model_choice import chosen_model
-from tasks.commands.restore_files import SUFFIXES, RestoreJob, RestoreOptions, restore_one
+from tasks.commands.plans import SUFFIXES, RestoreJob
+from tasks.commands.restore_files import RestoreOptions, restore_one
 from tasks.stage.console import say
 
 LEDGER, LOCK, QUARANTINE = ".remint-inbox.sqlite", ".remint-inbox.lock", "quarantine.csv"

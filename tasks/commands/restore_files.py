@@ -3,7 +3,6 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,19 +16,14 @@ from remint.core import ranges
 from remint.core.atomic import replaced_file
 from remint.core.ranges import Share
 from remint.images import provenance
-from remint.ingest.items import unicode_text
 from remint.restorer import suitability
+from remint.restorer.ensemble import NOTE, ensembled
 from remint.restorer.restorer import Restorer
 from remint.restorer.tiling import check_tiles, restore_image
 from tasks.commands import mask_files, photo, photo_writing
+from tasks.commands.plans import RestoreJob, plan, real_path
 from tasks.stage.console import progress, say
 
-SUFFIXES = (
-    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif"),
-    *(".heic", ".heif"),
-    *(".tif", ".tiff", ".bmp", ".dib", ".gif", ".jp2", ".j2k", ".jpx"),
-    *(".pbm", ".pgm", ".ppm", ".pnm"),
-)
 LISTED = 5
 WATCHED_PIXELS = 2**22  # from here on a picture shows its own progress
 
@@ -41,7 +35,8 @@ class RestoreOptions:
     model: a model folder. interpolation: 0 true to the pixels .. 1 adversarial, None the model's
     own. tile, overlap: px. quality: 1..100 of lossy formats, None about that of the input. mark:
     IPTC term of the outputs, None by what is done. max_pixels: larger images are refused. mask: a
-    picture of the one image's size; where it is white is filled, the rest stays as it is.
+    picture of the one image's size; where it is white is filled, the rest stays as it is. ensemble:
+    the mean over the eight turns and flips.
     """
 
     model: Path
@@ -54,19 +49,11 @@ class RestoreOptions:
     max_pixels: Annotated[int, Ge(1), Le(10**10)]
     force: bool
     mask: Path | None = None
+    ensemble: bool = False
 
     def __post_init__(self) -> None:
         check_tiles(self.tile, self.overlap)
         ranges.check(self)
-
-
-@dataclass(frozen=True)
-class RestoreJob:
-    """One photograph: where it is, where it goes, and how a sentence calls it."""
-
-    source: Path
-    target: Path
-    name: str
 
 
 def restore(source: Path, out: Path, options: RestoreOptions) -> int:
@@ -81,7 +68,7 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
     restorer = Restorer.load(
         options.model, interpolation=options.interpolation, device=options.device
     )
-    sources = {_real(job.source) for job in jobs}
+    sources = {real_path(job.source) for job in jobs}
     unreadable = len(failures)
     notes: Counter[str] = Counter()
     for job in progress(jobs, label="restore"):
@@ -95,73 +82,6 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
     return len(failures)
 
 
-def plan(
-    source: Path, out: Path, failures: list[str] | None = None
-) -> tuple[list[RestoreJob], list[str]]:
-    """Return the jobs and the names of files in the folder that are left out as no images.
-
-    failures: takes a sentence for each folder that can't be read.
-    Raises ValueError where `source` is absent or without images, or `out` lies inside it.
-    """
-    if source.is_dir():
-        return _plan_folder(source, out, [] if failures is None else failures)
-    if not source.exists():
-        raise ValueError(f"{source} does not exist; give an image or a folder of images")
-    if out.is_dir() or not out.suffix:
-        out = out / source.name
-    elif out.suffix.lower() not in SUFFIXES:
-        raise ValueError(
-            f"{out}: images with the ending {out.suffix} can't be written; known endings: "
-            f"{' '.join(SUFFIXES)}"
-        )
-    return [RestoreJob(source, out, source.name)], []
-
-
-def _plan_folder(
-    source: Path, out: Path, failures: list[str]
-) -> tuple[list[RestoreJob], list[str]]:
-    if out.resolve().is_relative_to(source.resolve()):
-        raise ValueError(
-            f"{out} lies inside {source}, so the next run would restore its own output; "
-            "choose a folder outside"
-        )
-    if out.is_file():
-        raise ValueError(f"{out} is a file; give a folder, since {source} is one")
-    files = [path.relative_to(source) for path in walk(source, failures)]
-    images = [path for path in files if path.suffix.lower() in SUFFIXES]
-    if not images:
-        raise ValueError(f"{source} holds no images; known endings: {' '.join(SUFFIXES)}")
-    others = [unicode_text(str(path)) for path in files if path.suffix.lower() not in SUFFIXES]
-    return [RestoreJob(source / path, out / path, str(path)) for path in images], others
-
-
-def walk(folder: Path, failures: list[str]) -> Iterator[Path]:
-    """Yield the files below `folder`, sorted, hidden ones left out.
-
-    Links to folders are followed, each real folder once: a loop ends where it closes. A folder
-    that can't be read becomes a sentence in `failures`.
-    """
-
-    def note(error: OSError) -> None:
-        failures.append(f"{error.filename}: the folder can't be read ({error.strerror})")
-
-    seen = {_real(folder)}
-    for here, folders, files in os.walk(folder, followlinks=True, onerror=note):
-        fresh = []
-        for name in sorted(folders):
-            real = _real(Path(here) / name)
-            if not name.startswith(".") and real not in seen:
-                seen.add(real)
-                fresh.append(name)
-        folders[:] = fresh
-        yield from (Path(here) / name for name in sorted(files) if not name.startswith("."))
-
-
-def _real(path: Path) -> Path:
-    """Return where links lead; a loop of links leads to itself."""
-    return Path(os.path.realpath(path))
-
-
 def restore_one(
     job: RestoreJob, restorer: Restorer, options: RestoreOptions, sources: set[Path]
 ) -> tuple[str, ...]:
@@ -171,7 +91,7 @@ def restore_one(
     """
     if not job.source.is_file():  # a pipe or a device would be waited for
         raise ValueError("it is no regular file")
-    if _real(job.target) in sources:
+    if real_path(job.target) in sources:
         raise ValueError(f"{job.target} is one of the originals, which are never overwritten")
     if os.path.lexists(job.target) and not options.force:
         raise ValueError(f"{job.target} exists already; --force overwrites")
@@ -205,7 +125,7 @@ def _write_pages(
                     lossless=options.mask is not None,
                 )
             notes.update(dict.fromkeys(saved))
-    return tuple(notes)
+    return (*notes, NOTE) if options.ensemble else tuple(notes)
 
 
 def _restored(
@@ -240,7 +160,8 @@ def _tiled(
 ) -> np.ndarray:
     watch = partial(progress, label=f"restore {job.name}")
     watched = watch if pixels.shape[0] * pixels.shape[1] >= WATCHED_PIXELS else iter
-    return restore_image(restorer, pixels, options.tile, options.overlap, watched)
+    network = ensembled(restorer, options.ensemble)
+    return restore_image(network, pixels, options.tile, options.overlap, watched)
 
 
 def _format(job: RestoreJob, page: photo.Photo) -> str:

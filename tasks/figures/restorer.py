@@ -14,6 +14,7 @@ from remint.images.sheets import sheet
 from remint.metrics.features import EffLiteExtractor, Extractor
 from remint.metrics.optional import inception_extractor
 from remint.metrics.pixels import PSNR_CAP, SSIM_SIGMA, SSIM_WINDOW
+from remint.restorer.ensemble import NOTE
 from remint.restorer_evaluation.classical import TunedMethod
 from remint.restorer_evaluation.distances import Comparison, SetDistances, Sets, damaged_rows
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Slice, Targets, damage_of
@@ -67,6 +68,8 @@ def _window_notes(measured: Evaluation) -> list[str]:
         f"gain_low, gain_high: bootstrap interval of {measured.config.confidence:.0%} over clean "
         f"images, {measured.config.resamples} resamples.",
     ]
+    if measured.config.ensemble:
+        notes.insert(0, f"{NOTE}.")
     if measured.tuned:
         notes.append(
             "Classical rows know the recipe of the damage (kernels, masks), their strength is the "

@@ -48,7 +48,8 @@ def verdict(metrics: Mapping[str, float], slices: Sequence[Row]) -> Verdict:
     damaged = [row for row in slices if row["kind"] != CLEAN]
     rivals = [row for row in damaged if "psnr_classical" in row]
     parts = [_gain_words(metrics), _rival_words(rivals), _whole_words(metrics)]
-    sentences = [_range_sentence(metrics, damaged), *_loser_sentences(damaged, rivals)]
+    sentences = [_ensemble_sentence(metrics), _range_sentence(metrics, damaged)]
+    sentences += _loser_sentences(damaged, rivals)
     tiles = [_gain_tile(metrics), _rival_tile(rivals), _whole_tile(metrics), _worse_tile(metrics)]
     return Verdict(
         headline="; ".join(part for part in parts if part) + ".",
@@ -95,6 +96,13 @@ def _whole_words(metrics: Mapping[str, float]) -> str:
     score = metrics["clean_psnr_capped40"]
     verb = "leaves whole images whole" if CEILING - score < WHOLE_LOSS else "harms whole images"
     return f"it {verb}: {decibel(score)} of {decibel(CEILING, 0)}"
+
+
+def _ensemble_sentence(metrics: Mapping[str, float]) -> str:
+    if "self_ensemble" not in metrics:
+        return ""
+    passes = count(metrics["self_ensemble"])
+    return f"All figures are of the x{passes} self-ensemble, which takes {passes} times as long."
 
 
 def _range_sentence(metrics: Mapping[str, float], damaged: Sequence[Row]) -> str:

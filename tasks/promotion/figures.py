@@ -107,6 +107,8 @@ def _of_generator(reports: Path) -> dict[str, float]:
 
 def _kept(name: ModelName, model: Path, paths: Paths) -> Path:
     seen = "-".join(value[:12] for value in data(name, paths).values())
+    if name == "restorer" and _restorer_config(paths).ensemble:
+        seen += "-ensemble"
     return paths.cache / f"{name}-{model_fingerprint(model)[:12]}-{seen}"
 
 
@@ -131,10 +133,18 @@ def _of_champion(registry: Registry, champion: Version, paths: Paths) -> Path:
 
 
 def _measure_restorer(model: Path, paths: Paths, out: Path) -> None:
-    config = params.load("evaluate_restorer", EvaluateRestorerConfig, paths.params)
     evaluate_restorer.run_stage(
-        config, model, paths.clean, paths.corrupted, out / "restorer", out / "restored"
+        _restorer_config(paths),
+        model,
+        paths.clean,
+        paths.corrupted,
+        out / "restorer",
+        out / "restored",
     )
+
+
+def _restorer_config(paths: Paths) -> EvaluateRestorerConfig:
+    return params.load("evaluate_restorer", EvaluateRestorerConfig, paths.params)
 
 
 def _measure_generator(model: Path, paths: Paths, out: Path) -> None:
