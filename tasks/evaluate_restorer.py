@@ -153,7 +153,7 @@ def _collecting(pairs: Iterable[tuple[Record, Row]], rows: list[Row]) -> Iterato
 
 def sentence(metrics: Mapping[str, float]) -> str:
     """Say the outcome in one line."""
-    parts = [f"{metrics['images']:,.0f} images"]
+    parts = [f"{metrics['images']:,.0f} images of {metrics['pictures']:,.0f} pictures"]
     if "psnr" in metrics:
         parts.append(f"PSNR {metrics['psnr_input']:.2f} -> {metrics['psnr']:.2f} dB")
     if "psnr_classical" in metrics:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from remint.images.imageset import SPLITS
 from remint.ingest.census import Census
 from remint.ingest.ingesting import IngestConfig, Prepared, ingest
 from remint.ingest.items import Source, limited
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         with _reported(census, source, given.report, run):
             ingest(source, config, given.clean, census, _watched(source))
     say(f"ingest: {_sentence(census)}, in {given.clean}")
+    for warning in census.warnings():
+        say(f"ingest: warning: {warning}")
 
 
 @contextmanager
@@ -73,7 +76,11 @@ def _quarantine(census: Census) -> str:
 def _sentence(census: Census) -> str:
     counts = census.metrics()
     words = ("kept", "train", "val", "test", "duplicates", "quarantined")
-    return ", ".join(f"{counts[word]:,} {word}" for word in words)
+    told = ", ".join(f"{counts[word]:,} {word}" for word in words)
+    if counts["pictures"] == counts["kept"]:
+        return told
+    pictures = ", ".join(f"{counts[f'pictures_{split}']:,} {split}" for split in SPLITS)
+    return f"{told}; of {counts['pictures']:,} pictures: {pictures}"
 
 
 if __name__ == "__main__":

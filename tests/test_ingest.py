@@ -13,6 +13,7 @@ from remint.ingest.census import Census
 from remint.ingest.dead_leaves import DeadLeavesConfig
 from remint.ingest.ingesting import IngestConfig, channel_count, ingest
 from remint.ingest.items import Item, Source
+from remint.ingest.scenes import PairsConfig
 from remint.ingest.sources import open_source
 from remint.ingest.splits import Shares
 from remint.ingest.tables import TableConfig
@@ -24,6 +25,7 @@ CONFIG = IngestConfig(
     name="",
     table=TABLE,
     dead_leaves=DeadLeavesConfig(0, 32),
+    pairs=PairsConfig(0.0, 2, "quarantine"),
     fit="keep",
     size=8,
     colour="auto",

@@ -34,6 +34,11 @@ CONFIG = CorruptConfig(
     evaluate=EvaluateConfig(("gaussian_noise", "holes"), (1, 4), True, ("jpeg",), 2, 4),
     training=TrainingConfig(3, 0.2, 0.5, STEPS),
 )
+NOTHING_DRAWN = replace(
+    CONFIG,
+    evaluate=EvaluateConfig((), (), False, (), None, None),
+    training=replace(CONFIG.training, draws=0, steps=()),
+)
 
 
 @pytest.fixture
@@ -173,9 +178,9 @@ def test_another_seed_draws_other_damage(clean_set: Maker) -> None:
 
 def test_the_users_own_pairs_pass_through_in_every_split(clean_set: Maker) -> None:
     clean = clean_set(paired=True)
-    config = replace(CONFIG, training=replace(CONFIG.training, steps=()))
     damaged = {row["id"]: row["damaged"] for row, _ in clean.images()}
-    rows = [r for r in corrupted_records(clean, config, 1) if r.extra["kind"] == "real"]
+    rows = list(corrupted_records(clean, NOTHING_DRAWN, 1))
+    assert {r.extra["kind"] for r in rows} == {"real"}
     assert len(rows) == sum(half is not None for half in damaged.values()) == 20
     assert {record.split for record in rows} == {"train", "test"}
     assert all(np.array_equal(r.image, damaged[r.extra["clean_id"]]) for r in rows)
@@ -184,9 +189,23 @@ def test_the_users_own_pairs_pass_through_in_every_split(clean_set: Maker) -> No
 def test_without_steps_and_without_real_pairs_there_is_nothing_to_train_on(
     clean_set: Maker,
 ) -> None:
-    config = replace(CONFIG, training=replace(CONFIG.training, steps=()))
     with pytest.raises(ValueError, match="nothing to train on"):
+        next(corrupted_records(clean_set(), NOTHING_DRAWN, 1))
+
+
+def test_without_kinds_and_without_real_pairs_there_is_nothing_to_measure_by(
+    clean_set: Maker,
+) -> None:
+    config = replace(CONFIG, evaluate=NOTHING_DRAWN.evaluate)
+    with pytest.raises(ValueError, match="nothing to measure by"):
         next(corrupted_records(clean_set(), config, 1))
+
+
+def test_real_pairs_are_not_measured_on_damage_that_nothing_draws() -> None:
+    with pytest.raises(
+        ValueError, match=r"or empty evaluate\.kinds to measure on real pairs alone"
+    ):
+        replace(CONFIG, training=NOTHING_DRAWN.training)
 
 
 def test_the_plan_names_as_many_rows_as_are_made(clean_set: Maker) -> None:

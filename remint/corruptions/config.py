@@ -16,7 +16,8 @@ class EvaluateConfig:
 
     kinds x severities: a slice each, in val and test; clean: also a slice left whole; unseen:
     kinds of the test split alone, which training must not draw. val_per_slice, test_per_slice:
-    images a slice, the same ones in all slices, None for every image of the split.
+    images a slice, the same ones in all slices, None for every image of the split. Real pairs are
+    a slice of their own, all of them; beside them kinds may be empty.
     """
 
     kinds: tuple[str, ...]
@@ -58,7 +59,7 @@ class TrainingConfig:
     draws: damaged versions stored of each image, 0 to draw anew each time it is seen. Of all
     draws, clean_share stay whole, single_share get one step alone, chosen in proportion to its
     probability, and the rest get every step that its probability picks, in the order given. Without
-    steps training sees the user's real pairs only.
+    steps, which a set of real pairs alone may lack, training sees those only.
     """
 
     draws: Annotated[int, Ge(0), Le(1000)]
@@ -94,8 +95,9 @@ class CorruptConfig:
                 "out of one of the two."
             )
         untrained = [kind for kind in self.evaluate.kinds if kind not in drawn]
-        if self.training.steps and untrained:
+        if untrained:
             raise ValueError(
                 f"evaluate.kinds names {', '.join(untrained)}, which no step of training.steps "
-                "draws; add a step, or move them to evaluate.unseen."
+                "draws; add a step, move them to evaluate.unseen, or empty evaluate.kinds to "
+                "measure on real pairs alone."
             )

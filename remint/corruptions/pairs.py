@@ -139,10 +139,17 @@ def _rank(clean_id: str) -> str:
 def corrupted_records(clean: ImageSet, config: CorruptConfig, workers: int = 1) -> Iterator[Record]:
     """Yield the rows of the corrupted set; the same ones, in the same order, for any `workers`.
 
-    Memory holds a few chunks of rows. Raises ValueError when there is nothing to train on, or when
-    the halves of a real pair differ in shape.
+    Memory holds a few chunks of rows. Raises ValueError when there is nothing to train on or to
+    measure by, or when the halves of a real pair differ in shape.
     """
-    paired = "damaged" in clean.schema.names
+    _check(config, "damaged" in clean.schema.names)
+    rows = planned_rows(clean, config)
+    chunks = _chunks(rows, _pixel_bytes(clean))
+    made = ordered_map(partial(_record_list, clean, config), chunks, workers, batch=1)
+    yield from chain.from_iterable(made)
+
+
+def _check(config: CorruptConfig, paired: bool) -> None:
     if paired and config.training.steps and config.training.draws == 0:
         raise ValueError(
             "training.draws is 0 and the set holds real pairs: they are stored, not drawn; set "
@@ -153,10 +160,11 @@ def corrupted_records(clean: ImageSet, config: CorruptConfig, workers: int = 1) 
             "training.steps is empty and the clean set holds no real pairs, so there is nothing to "
             "train on; add steps, or ingest pairs."
         )
-    rows = planned_rows(clean, config)
-    chunks = _chunks(rows, _pixel_bytes(clean))
-    made = ordered_map(partial(_record_list, clean, config), chunks, workers, batch=1)
-    yield from chain.from_iterable(made)
+    if not config.evaluate.slices("test") and not paired:
+        raise ValueError(
+            "evaluate.kinds is empty, evaluate.clean is false and the clean set holds no real "
+            "pairs, so there is nothing to measure by; name kinds, or ingest pairs."
+        )
 
 
 def _pixel_bytes(clean: ImageSet) -> np.ndarray:

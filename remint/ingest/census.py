@@ -2,13 +2,15 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
 from remint.images.imageset import SPLITS
+from remint.ingest.scenes import Match
 
 
 @dataclass
@@ -35,7 +37,7 @@ class Range:
 
 @dataclass
 class Census:
-    """Filled while a set is written; memory grows with classes and bad items only."""
+    """Filled while a set is written; memory grows with classes, bad items and pictures."""
 
     found: int = 0
     duplicates: int = 0
@@ -45,6 +47,8 @@ class Census:
         default_factory=lambda: defaultdict(Counter)
     )
     ranges: defaultdict[str, Range] = field(default_factory=lambda: defaultdict(Range))
+    pairs: defaultdict[str, Range] = field(default_factory=lambda: defaultdict(Range))
+    pictures: defaultdict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     pixels: int = 0
     sums: Any = 0.0  # float64 (2, C): per channel the sum of values and of their squares
 
@@ -57,9 +61,19 @@ class Census:
         self.ranges["original_height"].add(size[0])
         self.ranges["original_width"].add(size[1])
 
-    def row(self, row: Mapping[str, Any], sums: np.ndarray) -> None:
-        """Count one row that is kept; sums: float64 (2, C) of its pixels and their squares."""
+    def match(self, match: Match | None) -> None:
+        """Take in how the halves of a pair match."""
+        if match is not None:
+            self.pairs["correlation"].add(match.correlation)
+            self.pairs["shift"].add(match.distance)
+
+    def row(self, row: Mapping[str, Any], sums: np.ndarray, picture: str) -> None:
+        """Count one row that is kept; sums: float64 (2, C) of its pixels and their squares.
+
+        picture: names the picture that it shows or is a part of.
+        """
         self.splits[row["split"]] += 1
+        self.pictures[row["split"]].add(blake2b(picture.encode(), digest_size=8).digest())
         self.labels[row["label"]][row["split"]] += 1
         self.ranges["height"].add(row["height"])
         self.ranges["width"].add(row["width"])
@@ -81,12 +95,29 @@ class Census:
         for split in SPLITS:
             if shares[split] > 0 and not self.splits[split]:
                 raise ValueError(
-                    f"No image fell into {split} ({self.splits.total()} images, share "
-                    f"{shares[split]:g}); raise its share, set it to 0, or change the seed"
+                    f"No image fell into {split} ({self.splits.total()} images of "
+                    f"{self._pictures()} pictures, share {shares[split]:g}); add pictures, raise "
+                    "its share, set it to 0, or change the seed"
                 )
 
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence for each held-out split that is one picture in parts or versions."""
+        for split in ("val", "test"):
+            if self.splits[split] > len(self.pictures[split]) == 1:
+                yield (
+                    f"the {self.splits[split]:,} images of {split} are of one picture, which is no "
+                    f"{split} set: what is measured there says nothing of other pictures; add "
+                    "some, or raise its share"
+                )
+
+    def _pictures(self) -> int:
+        return sum(len(names) for names in self.pictures.values())
+
     def metrics(self) -> dict[str, int]:
-        """Return the counts; `kept` are rows, which tiles make more than `read` items."""
+        """Return the counts; `kept` are rows, which tiles make more than `read` items.
+
+        pictures: whole ones, in all and by split; a tile or another damaged version is none.
+        """
         return {
             "found": self.found,
             "read": self.found - len(self.quarantine),
@@ -94,10 +125,15 @@ class Census:
             "duplicates": self.duplicates,
             "quarantined": len(self.quarantine),
             **{split: self.splits[split] for split in SPLITS},
+            "pictures": self._pictures(),
+            **{f"pictures_{split}": len(self.pictures[split]) for split in SPLITS},
         }
 
     def statistics(self, class_names: Sequence[str]) -> dict[str, Any]:
-        """Return sizes, channels, images per class and split, mean and deviation (0..255)."""
+        """Return sizes, channels, images per class and split, mean and deviation (0..255).
+
+        pairs: correlation of the halves of those that were kept, and their shift in px.
+        """
         counts = {
             name: {split: self.labels[label][split] for split in SPLITS}
             for label, name in enumerate(class_names)
@@ -106,6 +142,8 @@ class Census:
             "sizes": {name: lengths.summary() for name, lengths in sorted(self.ranges.items())},
             "class_counts": counts,
             "unlabelled": self.labels[None].total() if None in self.labels else 0,
+            "pairs": {name: told.summary() for name, told in sorted(self.pairs.items())},
+            "warnings": list(self.warnings()),
             **self._moments(),
         }
 

@@ -20,6 +20,7 @@ from remint.images.imageset import IMAGE, EncodedRecord, Record, pixel_id
 from remint.ingest.census import Census
 from remint.ingest.dead_leaves import DeadLeavesConfig
 from remint.ingest.items import Item, Source
+from remint.ingest.scenes import Match, PairsConfig, matched
 from remint.ingest.sources import Kind, SourceSettings
 from remint.ingest.splits import Shares, split_of
 from remint.ingest.tables import TableConfig
@@ -32,7 +33,7 @@ class IngestConfig:
     """The ingest section of params.yaml.
 
     source (one kind, or several that are mixed), path, name, table, dead_leaves: where images come
-    from; fit, size: see `fitting.fit`; colour: grey
+    from; pairs: what is asked of their halves; fit, size: see `fitting.fit`; colour: grey
     (luma), colour (grey repeated) or auto (colour as soon as one readable file stores colour, else
     grey); background: grey value under transparency and in padding; max_pixels: larger files are
     refused; shares, seed: of the split; limit: at most that many items, evenly spaced (0: all);
@@ -45,6 +46,7 @@ class IngestConfig:
     name: str
     table: TableConfig
     dead_leaves: DeadLeavesConfig
+    pairs: PairsConfig
     fit: Fit
     size: Annotated[int, Ge(1), Le(65_536)]
     colour: Colour
@@ -76,13 +78,17 @@ class IngestConfig:
 class Prepared:
     """What became of one item: rows ready to be written, or the problem that it has.
 
-    sizes: (height, width) as read; sums: per row and channel the sum of pixels and of squares.
+    picture: names what was read: rows of one picture are no independent images; size: (height,
+    width) as used; sums: per row and channel the sum of pixels and of squares; match: of a real
+    pair.
     """
 
     source: str
     rows: tuple[EncodedRecord, ...] = ()
     sums: tuple[np.ndarray, ...] = ()
     size: tuple[int, int] = (0, 0)
+    picture: str = ""
+    match: Match | None = None
     problem: str | None = None
 
 
@@ -136,6 +142,9 @@ def prepare(item: Item, config: IngestConfig, channels: int) -> Prepared:
             _pixels(image, config) for image in (item.image, item.damaged) if image is not None
         ]
         _need_one_size(whole)
+        match = None
+        if item.damaged and config.pairs.least_correlation:
+            match, *whole = matched(whole[0], whole[1], config.pairs)
         images = [imagefile.to_channels(image, channels) for image in whole]
         parts = [list(fitting.fit(i, config.fit, config.size, config.background)) for i in images]
     except (imagefile.ImageFileError, fitting.TooSmallError) as error:
@@ -144,7 +153,9 @@ def prepare(item: Item, config: IngestConfig, channels: int) -> Prepared:
     records = [_record(item, layers, key, config) for layers in zip(*parts, strict=True)]
     height, width, _ = whole[0].shape
     rows = tuple(imageset.encode(record) for record in records)
-    return Prepared(item.source, rows, tuple(_sums(r.image) for r in records), (height, width))
+    sums = tuple(_sums(record.image) for record in records)
+    picture = item.group or key or records[0].id
+    return Prepared(item.source, rows, sums, (height, width), picture, match)
 
 
 def _record(
@@ -174,13 +185,14 @@ def _accepted(
     seen: set[bytes] = set()
     for item in prepared:
         census.item(item.source, item.size, item.problem)
+        census.match(item.match)
         for record, sums in zip(item.rows, item.sums, strict=True):
             id = bytes.fromhex(record.row["id"])
             if id in seen:
                 census.duplicates += 1
                 continue
             seen.add(id)
-            census.row(record.row, sums)
+            census.row(record.row, sums, item.picture)
             yield record
     census.check(config.max_bad_share, asdict(config.shares))
 

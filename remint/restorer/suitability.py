@@ -17,12 +17,21 @@ def training_statistics(clean: ImageSet, patch: int | None) -> dict[str, Any]:
     """Return what a model's card says of its clean training images.
 
     Levels of 0..255: mean and std over a sample, and the least and largest mean of an image in it.
-    largest_side: null where training saw crops (`patch`) or tiles, which stand for any size.
+    largest_side: null where training saw crops (`patch`) or tiles, which stand for any size. Of
+    real pairs the damaged halves count among the means too, since they are what is restored, and
+    drift is the largest change of mean between two halves.
     """
     frame = clean.frame("train")
     step = max(1, -(-len(frame) // SAMPLE))
-    sample = [clean.at(int(position))[1] for position in frame["position"][::step]]
+    rows = [clean.at(int(position)) for position in frame["position"][::step]]
+    sample = [image for _, image in rows]
     means = [float(image.mean()) for image in sample]
+    pairs = [
+        (float(row["damaged"].mean()), float(image.mean()))
+        for row, image in rows
+        if row.get("damaged") is not None
+    ]
+    seen = means + [damaged for damaged, _ in pairs]
     spread = np.mean([np.square(image.astype(np.float32)).mean() for image in sample])
     cut = patch is not None or clean.metadata.get("created", {}).get("fit") == "tiles"
     sides = frame[["height", "width"]]
@@ -30,7 +39,8 @@ def training_statistics(clean: ImageSet, patch: int | None) -> dict[str, Any]:
         "images": len(frame),
         "mean": float(np.mean(means)),
         "std": float(np.sqrt(max(spread - np.mean(means) ** 2, 0.0))),
-        "means": [min(means), max(means)],
+        "means": [min(seen), max(seen)],
+        "drift": max((abs(damaged - whole) for damaged, whole in pairs), default=0.0),
         "smallest_side": min(patch or 2**31, int(sides.to_numpy().min())),
         "largest_side": None if cut else int(sides.to_numpy().max()),
     }
@@ -61,10 +71,13 @@ def warnings_of(card: Mapping[str, Any], image: np.ndarray) -> Iterator[str]:
         )
 
 
-def drift_of(given: np.ndarray, restored: np.ndarray) -> Iterator[str]:
-    """Yield a sentence where a result's mean brightness is far from its input's."""
+def drift_of(card: Mapping[str, Any], given: np.ndarray, restored: np.ndarray) -> Iterator[str]:
+    """Yield a sentence where a result's mean brightness is far from its input's.
+
+    Further than the model's own real pairs changed it, where it learnt from such.
+    """
     before, after = mean_level(given), mean_level(restored)
-    if abs(after - before) > DRIFT:
+    if abs(after - before) > DRIFT + card.get("training_images", {}).get("drift", 0.0):
         yield (
             f"the result is {'darker' if after < before else 'brighter'} than the picture (mean "
             f"{before:.0f} became {after:.0f} of 255); unless it was faded, the model does not "

@@ -175,4 +175,9 @@ def _record(row: Row, output: np.ndarray, figures: Figures) -> Record:
 
 def _named(row: Row, figures: Figures) -> Row:
     names = ("id", "clean_id", "kind", "severity", "label")
-    return {name: row[name] for name in names} | figures
+    return {name: row[name] for name in names} | {"picture": picture_of(row["source"])} | figures
+
+
+def picture_of(source: str) -> str:
+    """Return the name of the picture that an image is, or is a tile of (see `fitting.fit`)."""
+    return source.partition("#xywh=")[0]

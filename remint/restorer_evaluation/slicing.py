@@ -71,10 +71,11 @@ def summary(
 ) -> dict[str, float]:
     """Return the figures of metrics.json: means over all damaged images, and the clean slice.
 
-    self_ensemble stands among them where the restored images are means over so many passes.
+    pictures: that the images are damaged versions or tiles of. self_ensemble stands among them
+    where the restored images are means over so many passes.
     """
     damaged, clean = frame[frame["kind"] != CLEAN], frame[frame["kind"] == CLEAN]
-    figures: dict[str, float] = {"images": len(frame)}
+    figures: dict[str, float] = {"images": len(frame), "pictures": frame["picture"].nunique()}
     figures |= {"self_ensemble": PASSES} if config.ensemble else {}
     if len(damaged):
         means = _means(damaged)
@@ -99,9 +100,14 @@ def _gain(part: pd.DataFrame, name: str, config: EvaluateRestorerConfig) -> dict
         generator(config.seed, "evaluate", name),
         resamples=config.resamples,
         confidence=config.confidence,
-        clusters=part["clean_id"].to_numpy(),
+        clusters=_independent(part),
     )
     return {"gain": interval.mean, "gain_low": interval.low, "gain_high": interval.high}
+
+
+def _independent(part: pd.DataFrame) -> np.ndarray:
+    """Return labels of what was drawn independently: pictures; of one alone, its tiles."""
+    return part["picture" if part["picture"].nunique() > 1 else "clean_id"].to_numpy()
 
 
 def _counts(part: pd.DataFrame) -> dict[str, float]:

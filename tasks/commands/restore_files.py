@@ -146,7 +146,7 @@ def _restored(
         mask_files.check_format(file_format, page.pages)
         mask = mask_files.read_mask(options.mask, given.shape[:2], options.max_pixels)
         restored = mask_files.filled(given, mask, restore)
-    for sentence in suitability.drift_of(given, restored):
+    for sentence in suitability.drift_of(restorer.card, given, restored):
         print(f"warning: {job.name}: {sentence}", file=sys.stderr)
     return restored
 

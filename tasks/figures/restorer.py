@@ -65,8 +65,8 @@ def _window_notes(measured: Evaluation) -> list[str]:
         f"PSNR: mean of per-image values in dB, identical images count {PSNR_CAP:g} dB.",
         f"SSIM: Gaussian window {SSIM_WINDOW} px, std {SSIM_SIGMA}, windows inside the image only.",
         f"Slice clean: gain and worse_share cap both sides at {CLEAN_CEILING:g} dB first.",
-        f"gain_low, gain_high: bootstrap interval of {measured.config.confidence:.0%} over clean "
-        f"images, {measured.config.resamples} resamples.",
+        f"gain_low, gain_high: bootstrap interval of {measured.config.confidence:.0%} over whole "
+        f"pictures, {measured.config.resamples} resamples.",
     ]
     if measured.config.ensemble:
         notes.insert(0, f"{NOTE}.")

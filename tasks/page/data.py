@@ -8,7 +8,8 @@ from tasks.page.inputs import IngestReport
 from tasks.page.words import count, number, words
 
 SPLITS = ("train", "val", "test")
-ORDER = ("found", "read", "kept", "duplicates", "quarantined", *SPLITS)
+PICTURES = ("pictures", *(f"pictures_{split}" for split in SPLITS))
+ORDER = ("found", "read", "kept", "duplicates", "quarantined", *SPLITS, *PICTURES)
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ def data_section(report: IngestReport, rows: int) -> dict[str, Any]:
         "classes": class_counts(report.statistics.get("class_counts") or {}),
         "splits": SPLITS,
         "facts": facts(report.statistics),
+        "warnings": report.statistics.get("warnings") or [],
         "quarantine": report.quarantine[:rows],
         "more": max(0, len(report.quarantine) - rows),
     }
@@ -63,6 +65,10 @@ def facts(statistics: Mapping[str, Any]) -> dict[str, str]:
     for name, title in (("mean", "Mean, 0..255"), ("std", "Deviation, 0..255")):
         if name in statistics:
             told[title] = ", ".join(number(value, 1) for value in statistics[name])
+    for name, title in (("correlation", "Correlation of a pair"), ("shift", "Shift of a pair, px")):
+        if lengths := (statistics.get("pairs") or {}).get(name):
+            low, high = (number(lengths[end]) for end in ("min", "max"))
+            told[title] = f"{low} to {high}, mean {number(lengths['mean'])}"
     if statistics.get("unlabelled"):
         told["Without a label"] = count(statistics["unlabelled"])
     return told

@@ -48,7 +48,8 @@ def verdict(metrics: Mapping[str, float], slices: Sequence[Row]) -> Verdict:
     damaged = [row for row in slices if row["kind"] != CLEAN]
     rivals = [row for row in damaged if "psnr_classical" in row]
     parts = [_gain_words(metrics), _rival_words(rivals), _whole_words(metrics)]
-    sentences = [_ensemble_sentence(metrics), _range_sentence(metrics, damaged)]
+    sentences = [_one_picture(metrics), _ensemble_sentence(metrics)]
+    sentences += [_range_sentence(metrics, damaged)]
     sentences += _loser_sentences(damaged, rivals)
     tiles = [_gain_tile(metrics), _rival_tile(rivals), _whole_tile(metrics), _worse_tile(metrics)]
     return Verdict(
@@ -96,6 +97,15 @@ def _whole_words(metrics: Mapping[str, float]) -> str:
     score = metrics["clean_psnr_capped40"]
     verb = "leaves whole images whole" if CEILING - score < WHOLE_LOSS else "harms whole images"
     return f"it {verb}: {decibel(score)} of {decibel(CEILING, 0)}"
+
+
+def _one_picture(metrics: Mapping[str, float]) -> str:
+    if metrics.get("pictures") != 1 or metrics["images"] == 1:
+        return ""
+    return (
+        f"All {count(metrics['images'])} test images are of one picture, which is no test set: "
+        "figures and intervals say nothing of other pictures."
+    )
 
 
 def _ensemble_sentence(metrics: Mapping[str, float]) -> str:
