@@ -68,11 +68,18 @@ class CompareError(RuntimeError):
 def run_variant(name: str, values: Settings, goal: str, context: dict[str, str]) -> None:
     """Run the pipeline up to `goal` with these values, as DVC experiment `name`."""
     pairs = [part for key, value in values.items() for part in ("-S", f"{key}={_text(value)}")]
+    pairs += [part for path in starts(Path.cwd()) for part in ("--copy-paths", path)]
     command = [*stages.DVC, "exp", "run", "--temp", "--name", name, *pairs, goal]
     with exclusive.gpu(True):
         end = stages.follow(command, context, get_run_logger().info, Path.cwd())
     if end.code:
         raise CompareError(f"{name} ended with {end.code}:\n" + "\n".join(end.tail))
+
+
+def starts(root: Path) -> list[str]:
+    """Return the models to start from that neither git nor DVC would bring into a copy."""
+    folders = sorted(path for path in root.glob("data/start/*/") if path.name != "none")
+    return [str(path.relative_to(root)) for path in folders if not Path(f"{path}.dvc").exists()]
 
 
 def _text(value: Value) -> str:

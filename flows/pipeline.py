@@ -58,15 +58,19 @@ def run_stage(name: str, context: dict[str, str], minutes: float | None = None) 
 
 @flow(name="restoration", validate_parameters=True)
 def restoration(
-    promote: bool = False, stage_timeout_minutes: Minutes = None, fetch_champion: bool = False
+    promote: bool = False,
+    stage_timeout_minutes: Minutes = None,
+    fetch_champion: bool = False,
+    fresh_without_champion: bool = False,
 ) -> None:
     """Ingest, corrupt, train and evaluate the restorer, write its page.
 
     promote: let it become the champion if it beats the present one; stage_timeout_minutes: a
     stage that takes longer is ended and fails; fetch_champion: put the present champion at
-    data/start/champion first, where `train_restorer.start.model: champion` finds it.
+    data/start/champion first, where `train_restorer.start.model: champion` finds it;
+    fresh_without_champion: while there is none yet, training begins with fresh weights.
     """
-    walk(RESTORATION, promote, stage_timeout_minutes, fetch_champion)
+    walk(RESTORATION, promote, stage_timeout_minutes, fetch_champion, fresh_without_champion)
 
 
 @flow(name="augmentation", validate_parameters=True)
@@ -80,13 +84,16 @@ def augmentation(promote: bool = False, stage_timeout_minutes: Minutes = None) -
 
 @flow(name="pipeline", validate_parameters=True)
 def pipeline(
-    promote: bool = False, stage_timeout_minutes: Minutes = None, fetch_champion: bool = False
+    promote: bool = False,
+    stage_timeout_minutes: Minutes = None,
+    fetch_champion: bool = False,
+    fresh_without_champion: bool = False,
 ) -> None:
     """Bring every stage of dvc.yaml up to date.
 
     Parameters: as for `restoration`.
     """
-    walk((), promote, stage_timeout_minutes, fetch_champion)
+    walk((), promote, stage_timeout_minutes, fetch_champion, fresh_without_champion)
 
 
 def walk(
@@ -94,6 +101,7 @@ def walk(
     promote: bool = False,
     minutes: float | None = None,
     fetch_champion: bool = False,
+    fresh_without_champion: bool = False,
 ) -> None:
     """Run the goals and all that they read from, and publish what came out, in a flow run.
 
@@ -104,9 +112,11 @@ def walk(
     tags = {"flow": str(flow_run.get_flow_name()), "flow_run": name}
     with exclusive.checkout(root, name), open_flow_run(name, tags, log.info) as run:
         if fetch_champion:
-            promotion.fetch_champion(log, root)
+            promotion.fetch_champion(log, root, fresh_without_champion)
         order = graph.read(root)
         order = graph.with_ancestors(order, goals) if goals else order
+        if any(stage.name == "train_restorer" for stage in order):
+            promotion.need_start(root)
         outcomes, failures = bring_up_to_date(order, goals, run.context(tags), minutes)
         done = [stage for stage in order if stage.name in outcomes]
         run.models = {n: f"data/models/{n}" for n in MODELS if f"train_{n}" in outcomes}
@@ -229,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         with settings.temporary_settings(set_defaults=DEFAULTS), away.end_told():
             chosen()
-    except (stages.StageError, exclusive.CheckoutBusyError) as error:
+    except (stages.StageError, exclusive.CheckoutBusyError, promotion.NoStartError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except away.PrefectAwayError as error:

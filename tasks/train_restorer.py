@@ -7,6 +7,7 @@ the folder stays whole until the new one replaces it.
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from remint.core.atomic import replaced_folder, settle_leftovers
 from remint.core.device import pick_device
 from remint.images.imageset import ImageSet
 from remint.restorer.restorer import Restorer, save_card, save_weights
-from remint.restorer.starting import NONE
+from remint.restorer.starting import ABSENT, NONE
 from remint.restorer.train import Report, TrainRestorerConfig, train_restorer
 from remint.restorer.validation import Validation
 from remint.training.distributed import process_group, rank
@@ -42,9 +43,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     config = params.load("train_restorer", TrainRestorerConfig, args.params)
     clean, corrupted = ImageSet(args.clean), ImageSet(args.corrupted)
-    start = None if config.start.model == NONE else starting_model(args.start)
+    config, start = begun(config, args.start)
     with single_run.interruptible("train_restorer") as stop_reason, process_group():
         _run(config, clean, corrupted, start, args.model, stop_reason)
+
+
+def begun(
+    config: TrainRestorerConfig, folder: Path | None
+) -> tuple[TrainRestorerConfig, Restorer | None]:
+    """Return the settings with what training starts from: a model, or fresh weights.
+
+    Fresh weights too, and said so, where the folder stands for a model that there was none of.
+    """
+    if config.start.model == NONE:
+        return config, None
+    if folder is not None and (folder / ABSENT).exists():
+        say(f"train_restorer: {folder} holds no model yet, so training begins with fresh weights")
+        return replace(config, start=replace(config.start, model=NONE)), None
+    return config, starting_model(folder)
 
 
 def starting_model(folder: Path | None) -> Restorer | None:

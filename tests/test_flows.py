@@ -351,3 +351,19 @@ def test_a_night_without_a_champion_goes_on_from_what_was_fetched_before(
     promotion.fetch_champion(logging.getLogger("night"), repo)
     assert "the champion to start from was not fetched" in caplog.text
     assert (repo / "data/start/champion/restorer.json").read_text() == "{}"
+
+
+def test_a_start_that_is_not_there_is_one_sentence_before_any_stage(repo: Path) -> None:
+    promotion.need_start(repo)
+    (repo / "params.yaml").write_text("train_restorer: {start: {model: champion}}\n")
+    with pytest.raises(promotion.NoStartError, match="there is no data/start/champion: put a"):
+        promotion.need_start(repo)
+    (repo / "data/start/champion").mkdir(parents=True)
+    promotion.need_start(repo)
+
+
+def test_a_copy_for_an_experiment_takes_models_to_start_from_along(repo: Path) -> None:
+    for name in ("none", "champion", "tracked"):
+        (repo / "data/start" / name).mkdir(parents=True)
+    (repo / "data/start/tracked.dvc").touch()
+    assert compare.starts(repo) == ["data/start/champion"]

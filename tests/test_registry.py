@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -23,11 +24,14 @@ from remint.images import imageset
 from remint.images.imageset import Record
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import Restorer, save_card, save_weights
+from remint.restorer.starting import StartConfig
+from remint.restorer.train import TrainRestorerConfig
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig
 from tasks import evaluate_restorer, train_restorer
 from tasks.commands.model_choice import chosen_model
 from tasks.promotion import fetch, promote, registry
 from tasks.promotion.registry import Registry, RegistryError, check_data, model_folder
+from tasks.stage import params
 from tests.servers import free_port
 
 NETWORK = NetworkConfig(name="dncnn", width=4, encoder=(), middle=0, stem=1, depth=2)
@@ -140,6 +144,20 @@ def test_a_training_may_start_from_the_champion_that_was_fetched(inside: Path) -
         assert begun.fingerprint == version.fingerprint
     with pytest.raises(RegistryError, match="holds no 99 of remint-restorer"):
         fetch.main(["restorer", "99"])
+
+
+def test_a_first_night_may_begin_without_a_champion(
+    inside: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetch.main(["restorer", "99", "--or-none", "--into", str(tmp_path)])
+    assert "there is no restorer 99 yet" in capsys.readouterr().out
+    config = params.load("train_restorer", TrainRestorerConfig)
+    config = replace(config, start=StartConfig("99", True))
+    fresh, start = train_restorer.begun(config, tmp_path / "99")
+    assert start is None and fresh.start.model == "none"
+    shutil.copytree("data/models/restorer", tmp_path / "98")  # fetched before: it stays
+    with pytest.raises(RegistryError, match="holds no 98"):
+        fetch.main(["restorer", "98", "--or-none", "--into", str(tmp_path)])
 
 
 def test_a_path_is_a_path_and_an_unknown_alias_is_told(inside: Path) -> None:

@@ -11,6 +11,7 @@ from remint.restorer.restorer import Restorer
 from remint.training.checkpoint import differences
 
 NONE = "none"
+ABSENT = "none.txt"  # in place of a model that was fetched when there was none yet
 NAMED = 8  # tensors that a sentence names
 
 

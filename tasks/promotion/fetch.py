@@ -2,7 +2,8 @@
 
 `python -m tasks.promotion.fetch restorer champion` puts it at data/start/champion, which
 `train_restorer.start.model: champion` names. DVC compares what lies there by content: training
-runs again when another model became champion, and not before.
+runs again when another model became champion, and not before. With --or-none the folder holds
+none.txt alone where there is no such model yet: training then begins with fresh weights.
 """
 
 import argparse
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from remint.core.atomic import replaced_folder
 from remint.core.fingerprint import model_fingerprint
+from remint.restorer.restorer import CARD
+from remint.restorer.starting import ABSENT
 from tasks.promotion.registry import ALIASES, ModelName, Registry
 from tasks.stage import stage
 from tasks.stage.console import say
@@ -27,10 +30,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("name", choices=["restorer"])
     parser.add_argument("reference", help=f"{', '.join(ALIASES)}, or a version's number")
     parser.add_argument("--into", type=Path, default=Path("data/start"), help="the folder above it")
+    parser.add_argument("--or-none", action="store_true", help="there may be no such model yet")
     given = parser.parse_args(argv)
     folder = given.into / given.reference
+    if given.or_none and none_yet(given.name, given.reference, folder):
+        say(f"there is no {given.name} {given.reference} yet; {folder} says so")
+        return
     fetch(given.name, given.reference, folder)
     say(f"{folder} holds the {given.name} {given.reference}, {model_fingerprint(folder)}")
+
+
+def none_yet(name: ModelName, reference: str, folder: Path) -> bool:
+    """Say so in `folder`, and return it, where neither the registry nor the folder has a model."""
+    if (folder / CARD).exists() or Registry(name).find(reference) is not None:
+        return False
+    with replaced_folder(folder) as fresh:
+        (fresh / ABSENT).write_text(f"The registry held no {name} {reference} yet.\n")
+    return True
 
 
 def fetch(name: ModelName, reference: str, folder: Path) -> None:
