@@ -118,3 +118,22 @@ def test_pixels_survive_the_way_in_and_out() -> None:
     tensor = to_tensor(pixels)
     assert tensor.shape == (1, 3, 16, 16) and tensor.min() == -1 and tensor.max() == 1
     assert (to_uint8(tensor) == pixels).all()
+
+
+def test_bf16_gives_float32_that_is_nearly_the_same(model: Path) -> None:
+    batch = torch.rand(1, 1, 24, 20) * 2 - 1
+    exact = Restorer.load(model, device="cpu")(batch)
+    rounded = Restorer.load(model, device="cpu", precision="bf16")(batch)
+    assert rounded.dtype == torch.float32 and not torch.equal(exact, rounded)
+    assert (exact - rounded).abs().max() < 0.02
+
+
+@pytest.mark.parametrize(("name", "expected"), [("plain_unet", "bf16"), ("nafnet", "fp32")])
+def test_auto_takes_bf16_for_dense_residuals_alone(
+    monkeypatch: pytest.MonkeyPatch, name: str, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    config = NetworkConfig(name, 4, (1,), 1, 1, 3)
+    card = {"network": asdict(config), "channels": 1}
+    made = Restorer(build_network(config, 1), card, torch.device("cpu"), "auto")
+    assert made.precision == expected

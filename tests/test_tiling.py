@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from remint.restorer.ensemble import SelfEnsemble
-from remint.restorer.tiling import restore_batch, restore_image
+from remint.restorer.tiling import places, restore_batch, restore_image, tile_shape
 
 
 class Blur:
@@ -107,7 +107,14 @@ def test_every_tile_of_one_picture_is_told_as_it_is_done() -> None:
             told.append(tile)
 
     restore_image(Negative(), picture(100, 80), 64, 16, watch)
-    assert told == [(0, 0), (0, 16), (36, 0), (36, 16)]
+    assert told == [(0, 0), (0, 32), (36, 0), (36, 32)]
+
+
+def test_tiles_are_as_few_as_asked_for_and_no_larger_than_they_must_be() -> None:
+    assert tile_shape(4000, 6000, 768, 64) == (720, 736)
+    assert len(places(4000, 6000, 768, 64)) == 6 * 9
+    assert all(top % 16 == 0 for top, _ in places(4000, 6000, 768, 64))
+    assert tile_shape(100, 768, 768, 64) == (100, 768)
 
 
 def test_a_colour_model_takes_grey_and_gives_grey() -> None:

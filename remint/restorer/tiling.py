@@ -15,6 +15,7 @@ import torch
 
 from remint.core.arrays import to_tensor, to_uint8, to_uint16
 
+ALIGNED = 16  # px: tiles begin at multiples of it, where a network's own folding does not shift
 Place = tuple[int, int]  # top and left of a tile, px
 
 
@@ -37,8 +38,8 @@ def restore_image(
 ) -> np.ndarray:
     """Return the restored image: uint8 or uint16 HWC in, the same type and shape out.
 
-    tile: side of a tile in px; an image that fits into one tile is done in one piece. overlap: px
-    shared by neighbours, below half of `tile`. watch: wraps the tiles as they are done, to show
+    tile: largest side of a tile in px; an image that fits into one is done in one piece. overlap:
+    px shared by neighbours, below half of `tile`. watch: wraps the tiles as they are done, to show
     progress. A 3-channel model takes grey as three equal channels and gives the mean of its
     answer, a 1-channel model takes colour only where all three channels are equal. Raises
     ValueError for impossible tiles, for colour that a grey model can't see, and for an answer that
@@ -117,8 +118,8 @@ def _bands(
     Only the rows under the current row of tiles are kept as sums and weights.
     """
     height, width, channels = image.shape
-    rows, columns = min(tile, height), min(tile, width)
-    tops, lefts = _starts(height, tile, overlap), _starts(width, tile, overlap)
+    rows, columns = tile_shape(height, width, tile, overlap)
+    tops, lefts = _starts(height, rows, overlap), _starts(width, columns, overlap)
     following = dict(pairwise([*tops, height]))
     sums, weights = np.zeros((channels, rows, width), np.float32), np.zeros((rows, width), "f4")
     for top, left in watch(places(height, width, tile, overlap)):
@@ -138,8 +139,24 @@ def _bands(
 
 def places(height: int, width: int, tile: int, overlap: int) -> list[Place]:
     """Return where the tiles of a picture begin, row by row."""
-    rows, columns = _starts(height, tile, overlap), _starts(width, tile, overlap)
-    return [(top, left) for top in rows for left in columns]
+    rows, columns = tile_shape(height, width, tile, overlap)
+    tops, lefts = _starts(height, rows, overlap), _starts(width, columns, overlap)
+    return [(top, left) for top in tops for left in lefts]
+
+
+def tile_shape(height: int, width: int, tile: int, overlap: int) -> tuple[int, int]:
+    """Return the rows and columns of a picture's tiles: no more tiles than `tile` asks for, but
+    only as large as they must be, so that the last one repeats little of the one before.
+    """
+    return _side(height, tile, overlap), _side(width, tile, overlap)
+
+
+def _side(length: int, tile: int, overlap: int) -> int:
+    if length <= tile:
+        return length
+    count = -(-(length - overlap) // (tile - overlap))
+    side = -(-(length + (count - 1) * overlap) // count)
+    return min(tile, -(-side // ALIGNED) * ALIGNED)
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:

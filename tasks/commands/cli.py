@@ -67,7 +67,10 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add("--interpolation", type=float, help="0 true to the pixels .. 1 most detail; None: model's")
     add("--ensemble", action="store_true", help="mean over eight turns and flips; 8 times as long")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
-    add("--tile", type=int, default=512, help="side of the tiles of larger images, px")
+    add(
+        "--precision", choices=["auto", "fp32", "bf16"], default="auto", help="auto: bf16 if faster"
+    )
+    add("--tile", type=int, default=768, help="largest side of the tiles of larger images, px")
     add("--overlap", type=int, default=64, help="overlap of tiles, px")
     add("--quality", type=int, help="of JPEG, WebP and AVIF, 1 to 100; None: the input's, from 90")
     add("--mark", choices=MARKS, help="IPTC mark; None: filled with --mask, else restored")
@@ -120,6 +123,7 @@ def _restore(given: argparse.Namespace) -> None:
         force=given.force,
         mask=given.mask,
         ensemble=given.ensemble,
+        precision=given.precision,
     )
     if restore(given.source, given.out, options):
         raise SystemExit(1)

@@ -150,7 +150,7 @@ class Worker:
 
     def _loaded(self) -> Restorer:
         if self.restorer is None:
-            self.restorer = Restorer.load(self.folder, interpolation=None, device=self.device)
+            self.restorer = Restorer.load(self.folder, device=self.device, precision="auto")
         return self.restorer
 
     def _options(self, force: bool) -> RestoreOptions:
@@ -158,7 +158,7 @@ class Worker:
             model=self.folder,
             interpolation=None,
             device=self.device,
-            tile=512,
+            tile=768,
             overlap=64,
             quality=None,
             mark=None,

@@ -14,6 +14,7 @@ from PIL import Image
 
 from remint.core import ranges
 from remint.core.atomic import replaced_file
+from remint.core.device import Precision
 from remint.core.ranges import Share
 from remint.images import provenance
 from remint.restorer import suitability
@@ -36,7 +37,7 @@ class RestoreOptions:
     own. tile, overlap: px. quality: 1..100 of lossy formats, None about that of the input. mark:
     IPTC term of the outputs, None by what is done. max_pixels: larger images are refused. mask: a
     picture of the one image's size; where it is white is filled, the rest stays as it is. ensemble:
-    the mean over the eight turns and flips.
+    the mean over the eight turns and flips. precision: of the network, as in `Restorer`.
     """
 
     model: Path
@@ -50,6 +51,7 @@ class RestoreOptions:
     force: bool
     mask: Path | None = None
     ensemble: bool = False
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         check_tiles(self.tile, self.overlap)
@@ -66,7 +68,10 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
     failures: list[str] = []
     jobs, others = plan(source, out, failures)
     restorer = Restorer.load(
-        options.model, interpolation=options.interpolation, device=options.device
+        options.model,
+        interpolation=options.interpolation,
+        device=options.device,
+        precision=options.precision,
     )
     sources = {real_path(job.source) for job in jobs}
     unreadable = len(failures)
