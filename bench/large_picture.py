@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,9 +48,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model = given.model or stand_in(folder / "model", given.params, given.width)
-        write_picture(folder / "large.png", given.megapixels, model, given.deep)
+        in_own_process(write_picture, folder / "large.png", given.megapixels, model, given.deep)
         pairs = [
-            [apart(side, folder, model) for side in (whole, bare)] for _ in range(given.rounds)
+            [in_own_process(measured, side, folder, model) for side in (whole, bare)]
+            for _ in range(given.rounds)
         ]
     ratios = [one[0] / other[0] for one, other in pairs]
     for name, side in zip(("remint restore", "bare tiles"), zip(*pairs, strict=True), strict=True):
@@ -89,13 +91,14 @@ def write_picture(path: Path, megapixels: float, model: Path, deep: bool) -> Non
             file.write(encode_png(planes))
 
 
-def apart(side: Side, folder: Path, model: Path) -> tuple[float, float, float]:
-    """Run a side in a fresh process; return its seconds, of all cores too, and its peak in MiB."""
+def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call in a fresh process. Its peak of memory counts from ours on, which must stay small."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measured, (side, folder, model))
+        return pool.apply(function, arguments)
 
 
-def _measured(side: Side, folder: Path, model: Path) -> tuple[float, float, float]:
+def measured(side: Side, folder: Path, model: Path) -> tuple[float, float, float]:
+    """Return a side's seconds, its seconds on all cores together, and this process's peak, MiB."""
     before = time.process_time()
     seconds = side(folder, model)
     cores = time.process_time() - before
