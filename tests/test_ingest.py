@@ -190,6 +190,18 @@ def test_real_pairs_keep_both_halves_in_register(tmp_path):
     assert "differ in size (10 x 12 and 5 x 5)" in dict(census.quarantine)["clean/odd.png"]
 
 
+def test_many_tiles_of_one_picture_are_said_to_be_no_test_set(tmp_path):
+    for seed in range(3):
+        save(tmp_path / "in" / f"{seed}.png", pixels(seed))
+    save(tmp_path / "single" / "0.png", pixels(0))
+    changes = {"source": "folder", "fit": "tiles", "size": 5, "shares": Shares(0.0, 0.0, 1.0)}
+    _, census = run(tmp_path / "in", tmp_path / "many", **changes)
+    assert census.metrics()["pictures_test"] == 3 and not list(census.warnings())
+    _, census = run(tmp_path / "single", tmp_path / "one", **changes)
+    (warning,) = census.warnings()
+    assert warning.startswith("the 4 images of test are of one picture, which is no test set")
+
+
 def test_one_clean_image_with_two_damaged_versions_is_two_pairs_in_one_split(tmp_path):
     for seed in range(20):
         for version in "ab":

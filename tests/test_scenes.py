@@ -85,3 +85,6 @@ def test_what_shows_nothing_matches_nothing(level: int) -> None:
     leaves = draw_leaves(40, 0, 0)[:, :, 0].astype(np.float32)
     flat = np.full_like(leaves, level)
     assert correlation(flat, leaves) == correlation(leaves, flat) == 0
+    blank = np.full((40, 40, 3), level, np.uint8)
+    with pytest.raises(ImageFileError, match="shows next to nothing"):
+        matched(blank, blank, CONFIG)

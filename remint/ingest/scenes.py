@@ -60,6 +60,11 @@ def matched(
 
     Raises ImageFileError, with the figure, for halves that do not belong together.
     """
+    if _is_flat(_reduced(_grey(clean))):
+        raise ImageFileError(
+            "shows next to nothing, so that its damaged half can't be told from another's; take "
+            "the pair away, or set ingest.pairs.least_correlation to 0"
+        )
     match = match_of(clean, damaged)
     if match.correlation < config.least_correlation:
         raise ImageFileError(
@@ -130,7 +135,7 @@ def correlation(clean: np.ndarray, damaged: np.ndarray) -> float:
     0 where the clean one has next to no detail.
     """
     first, second = (_reduced(image) for image in (clean, damaged))
-    if float(_detail(first).std()) < FLAT:
+    if _is_flat(first):
         return 0.0
     a, b = _clipped(_detail(first)), _clipped(_detail(toned(second, first)))
     spread = float(a.std() * b.std())
@@ -158,6 +163,10 @@ def _detail(image: np.ndarray) -> np.ndarray:
     """Return what a wide blur takes away and a narrow one leaves."""
     smooth = cv2.GaussianBlur(image, (0, 0), max(1.5, max(image.shape) / DETAIL))
     return cv2.GaussianBlur(image, (0, 0), 1.0) - smooth
+
+
+def _is_flat(image: np.ndarray) -> bool:
+    return float(_detail(image).std()) < FLAT
 
 
 def _clipped(detail: np.ndarray) -> np.ndarray:
