@@ -24,17 +24,16 @@ from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
 from remint.images.imageset import ImageSet, Record, write
 from remint.metrics.optional import lpips_distance
-from remint.metrics.pixels import PairDistance
+from remint.restorer.doubt import Doubt, promise
 from remint.restorer.ensemble import NOTE, ensembled
 from remint.restorer.restorer import Restorer
 from remint.restorer_evaluation import protocol
-from remint.restorer_evaluation.classical import TunedMethod
+from remint.restorer_evaluation.coverage import COVERED_QUARTER
 from remint.restorer_evaluation.distances import Sets
 from remint.restorer_evaluation.evaluation import (
     RESTORED_FIELDS,
     EvaluateRestorerConfig,
     Row,
-    Slice,
     Targets,
     evaluate,
     tune_classical,
@@ -112,9 +111,13 @@ def run_stage(
         targets = Targets(clean)
         tuned = tune_classical(corrupted, targets, config)
         lpips, note = lpips_distance(pick_device(config.device))
-        frame = restore(restorer, corrupted, targets, tuned, config, lpips, restored_path)
+        doubt, told = map_of_doubt(model, restorer, config)
+        scored = evaluate(restorer, corrupted, targets, tuned, config, lpips, doubt)
+        frame = restore(scored, corrupted, config, restored_path)
         sets = Sets(clean, corrupted, ImageSet(restored_path), config.split)
-        measured = Evaluation(restorer.fingerprint, frame, tuned, sets, targets, config, [note])
+        measured = Evaluation(
+            restorer.fingerprint, frame, tuned, sets, targets, config, [note], doubt, told
+        )
         with replaced_folder(report) as folder:
             metrics = write_figures(folder, measured)
             picture = write_gallery(folder, measured)
@@ -125,18 +128,26 @@ def run_stage(
     say(sentence(metrics))
 
 
+def map_of_doubt(
+    model: Path, restorer: Restorer, config: EvaluateRestorerConfig
+) -> tuple[Doubt | None, str]:
+    """Return the model's map of doubt with its promise; none, and why, where it has none."""
+    if config.ensemble:
+        return None, "The map of doubt knows nothing of the self-ensemble, so none is measured."
+    try:
+        return Doubt.load(model, restorer), promise(restorer.card)
+    except ValueError as error:
+        return None, f"No map of doubt is measured: {error}."
+
+
 def restore(
-    restorer: Restorer,
+    pairs: Iterable[tuple[Record, Row]],
     corrupted: ImageSet,
-    targets: Targets,
-    tuned: Mapping[Slice, TunedMethod],
     config: EvaluateRestorerConfig,
-    lpips: PairDistance | None,
     path: Path,
 ) -> pd.DataFrame:
     """Write the restored set to `path`; return its figures, one row an image, in its order."""
     rows: list[Row] = []
-    pairs = evaluate(restorer, corrupted, targets, tuned, config, lpips)
     total = int((corrupted.frame()["split"] == config.split).sum())
     kept = {k: v for k, v in corrupted.metadata.items() if k in ("class_names", "channels")}
     metadata = {**kept, "corrupted_fingerprint": corrupted.fingerprint}
@@ -162,6 +173,8 @@ def sentence(metrics: Mapping[str, float]) -> str:
         parts.append(f"{metrics['worse_share']:.1%} made worse")
     if "clean_psnr_capped40" in metrics:
         parts.append(f"clean {metrics['clean_psnr_capped40']:.2f} of 40 dB")
+    if COVERED_QUARTER in metrics:
+        parts.append(f"map of doubt right for {metrics[COVERED_QUARTER]:.1%} of its worst quarter")
     if "self_ensemble" in metrics:
         parts.append(f"by x{metrics['self_ensemble']:.0f} self-ensemble")
     return ", ".join(parts)

@@ -84,12 +84,18 @@ def restorer_sections(
         "extras": restorer.extra_columns(report.slices),
         "pooled": restorer.distances(report.metrics),
     }
+    doubt = restorer.doubt(report, pictures["sliders"])
     sections = [
         Section("before-after", "Before and after", "sliders.html", pictures),
         Section("slices", "Every kind and strength of damage", "slices.html", table),
+        Section("doubt", "How sure is it", "doubt.html", doubt),
         Section("galleries", "Best, ordinary, worst", "galleries.html", pictures),
     ]
-    wanted = {"before-after": pictures["sliders"], "galleries": pictures["groups"]}
+    wanted = {
+        "before-after": pictures["sliders"],
+        "galleries": pictures["groups"],
+        "doubt": report.doubt,
+    }
     return [section for section in sections if wanted.get(section.anchor, True)]
 
 

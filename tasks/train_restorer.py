@@ -1,5 +1,7 @@
 """Stage train_restorer: clean and corrupted sets in, a restorer out.
 
+With --doubt-alone the finished model in MODEL gets a map of doubt, and stays as it is else.
+
 Checkpoints and curves of a run that is not finished lie in MODEL/checkpoints; an older model in
 the folder stays whole until the new one replaces it.
 """
@@ -17,11 +19,16 @@ import torch
 from remint.core.atomic import replaced_folder, settle_leftovers
 from remint.core.device import pick_device
 from remint.images.imageset import ImageSet
+from remint.restorer.calibration import HeldOutPairs, calibrate, too_few
+from remint.restorer.data import PairSource
+from remint.restorer.doubt import SECTION, WEIGHTS, Doubt
+from remint.restorer.doubt_training import train_doubt
 from remint.restorer.restorer import Restorer, save_card, save_weights
 from remint.restorer.starting import ABSENT, NONE
 from remint.restorer.train import Report, TrainRestorerConfig, train_restorer
 from remint.restorer.validation import Validation
 from remint.training.distributed import process_group, rank
+from remint.training.progress import Progress
 from tasks.serving.base64_images import encode
 from tasks.stage import params, stage
 from tasks.stage.console import say
@@ -40,9 +47,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         model="folder for the model",
     )
     parser.add_argument("--start", type=Path, help="model that start.model names, if it names one")
+    parser.add_argument("--doubt-alone", action="store_true", help="only add a map of doubt")
     args = parser.parse_args(argv)
     config = params.load("train_restorer", TrainRestorerConfig, args.params)
     clean, corrupted = ImageSet(args.clean), ImageSet(args.corrupted)
+    if args.doubt_alone:
+        with single_run.interruptible("train_restorer") as stop_reason:
+            add_doubt(config, clean, corrupted, args.model, stop_reason)
+        return
     config, start = begun(config, args.start)
     with single_run.interruptible("train_restorer") as stop_reason, process_group():
         _run(config, clean, corrupted, start, args.model, stop_reason)
@@ -112,6 +124,7 @@ class Notes:
         self.config, self.log = config, log
         sigma, count = config.data.noise_sigma, config.validation_images
         self.validation = Validation(clean, corrupted, count, sigma, config.seed)
+        self.held_out = HeldOutPairs(clean, corrupted, sigma, config.seed)
         self.seen: dict[str, int] = {}
         self.card: dict[str, Any] = {}
 
@@ -120,6 +133,9 @@ class Notes:
         progress, name = report.progress, report.stage
         if progress.note:
             say(f"{name}: {progress.note}")
+            return
+        if report.doubt is not None:
+            self._take_doubt(report.progress, report.doubt, report.restorer)
             return
         earlier = sum(seen for stage, seen in self.seen.items() if stage != name)
         self.card, step = report.restorer.card, progress.images + earlier
@@ -135,10 +151,87 @@ class Notes:
         total = getattr(self.config, name).budget.images
         self.log.tell(name, progress, total, _figures(values))
 
+    def _take_doubt(self, progress: Progress, doubt: Doubt, restorer: Restorer) -> None:
+        """Take a report of the map of doubt down; its curve is MLflow's alone."""
+        assert self.config.doubt is not None
+        self.log.run.metrics(
+            {f"{SECTION}/{name}": value for name, value in progress.losses.items()},
+            progress.images + sum(self.seen.values()),
+        )
+        self.log.tell(SECTION, progress, self.config.doubt.images, _figures(progress.losses))
+        if progress.finished:
+            section = finish_doubt(self.log.folder, doubt, restorer, self.held_out, self.config)
+            self.card = {**self.card, SECTION: section}
+
 
 def _figures(values: dict[str, float]) -> str:
-    shown = {"fidelity_loss": "loss {:.4f}", "val_psnr": "val {:.2f} dB"}
+    shown = {
+        "fidelity_loss": "loss {:.4f}",
+        "doubt_loss": "loss {:.5f}",
+        "val_psnr": "val {:.2f} dB",
+    }
     return ", ".join(form.format(values[name]) for name, form in shown.items() if name in values)
+
+
+def finish_doubt(
+    folder: Path,
+    doubt: Doubt,
+    restorer: Restorer,
+    pairs: HeldOutPairs,
+    config: TrainRestorerConfig,
+) -> dict[str, Any]:
+    """Calibrate a trained head, keep it in the folder; return what the model's card says of it."""
+    assert config.doubt is not None
+    section = calibrate(doubt, restorer, pairs, config.doubt.alpha)
+    if "refused" in section:
+        say(f"{SECTION}: no map of doubt: {section['refused']}")
+        return section
+    save_weights(folder, SECTION, doubt.head)
+    say(
+        f"{SECTION}: calibrated on {section['pairs']:,} pairs of {section['pictures']:,} pictures, "
+        f"lambda {section['factor']:.3f}"
+    )
+    return {**section, "interpolation": restorer.interpolation, "images_seen": config.doubt.images}
+
+
+def add_doubt(
+    config: TrainRestorerConfig,
+    clean: ImageSet,
+    corrupted: ImageSet,
+    model: Path,
+    stop_reason: Callable[[], str | None] = lambda: None,
+) -> None:
+    """Teach a finished model's folder a map of doubt, by what training teaches it; whole or not."""
+    if config.doubt is None:
+        raise ValueError("train_restorer.doubt is null, so there is no map to add; give its values")
+    restorer = Restorer.load(model, device=pick_device(config.device, config.threads).type)
+    if restorer.channels != clean.metadata["channels"]:
+        raise ValueError(
+            f"{model} restores pictures of {restorer.channels} channels and {clean.path} has "
+            f"{clean.metadata['channels']}; give the sets that it was trained for"
+        )
+    pairs = HeldOutPairs(clean, corrupted, config.data.noise_sigma, config.seed)
+    refused = too_few(pairs, config.doubt.alpha)
+    if refused:
+        raise ValueError(f"{model}: no map of doubt can be added: {refused}")
+    data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
+    reports = train_doubt(
+        config.doubt,
+        restorer,
+        PairSource(clean, corrupted, config.data, config.seed),
+        config.loop,
+        model / UNFINISHED / SECTION,
+        {"restorer": restorer.fingerprint, "data": data},
+        stop_reason,
+    )
+    for progress, taught in reports:
+        say(f"{SECTION}: {progress.images:,} images, {_figures(progress.losses)}")
+        doubt = taught
+    with replaced_folder(model) as folder:
+        left = shutil.ignore_patterns(UNFINISHED, WEIGHTS)
+        shutil.copytree(model, folder, ignore=left, dirs_exist_ok=True)
+        section = finish_doubt(folder, doubt, restorer, pairs, config)
+        save_card(folder, {**restorer.card, SECTION: section})
 
 
 def publish(model: Path, card: dict[str, Any]) -> None:

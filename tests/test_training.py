@@ -45,6 +45,7 @@ CONFIG = TrainRestorerConfig(
     adversarial=StageConfig(Budget(64, None), OPTIMISER),
     loop=LoopConfig(1, 1.0, 50, 16, 1000, 16, 2, HealthConfig(10.0, 1e6, 0.9, None, 1, 0.5)),
     default_interpolation=0.5,
+    doubt=None,
     validation_images=0,
 )
 FIDELITY_ONLY = replace(CONFIG, adversarial=None, default_interpolation=0.0)

@@ -32,6 +32,11 @@ def fit(
         yield "", _SINGLE[mode](image, size, background)
 
 
+def picture_of(source: str) -> str:
+    """Return the name of the picture that an image is, or is a tile of."""
+    return source.partition("#xywh=")[0]
+
+
 def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return uint8 HWC resized by an antialiased Lanczos filter; the same pixels if it fits."""
     if image.shape[:2] == (height, width):

@@ -69,6 +69,7 @@ class Restorer:
         self.network.requires_grad_(False)
         self.card = dict(card)
         self.fingerprint = ""  # of the folder that it was loaded from
+        self.interpolation = 0.0  # of its weights
         self.device = device
         dense = precision != "auto" or card["network"]["name"] in DENSE
         self.precision = resolved(device, precision) if dense else "fp32"
@@ -93,8 +94,9 @@ class Restorer:
         card = read_card(folder)
         try:
             share = card["default_interpolation"] if interpolation is None else interpolation
+            share = float(share)
             network = _network(card, f"{folder / CARD}: ")
-            network.load_state_dict(_finite(_weights(folder, float(share)), folder))
+            network.load_state_dict(_finite(_weights(folder, share), folder))
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{folder}: its weights do not fit the network of {CARD} ({error!r}); the folder "
@@ -102,6 +104,7 @@ class Restorer:
             ) from error
         restorer = cls(network, card, pick_device(device), precision)
         restorer.fingerprint = model_fingerprint(folder)
+        restorer.interpolation = share
         return restorer
 
     @torch.inference_mode()

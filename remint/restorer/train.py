@@ -12,7 +12,10 @@ from remint.core.device import DeviceName, Precision, pick_device
 from remint.core.ranges import Seed, Share, Threads
 from remint.images.imageset import ImageSet
 from remint.networks.weights import count_parameters
+from remint.restorer.calibration import HeldOutPairs, too_few
 from remint.restorer.data import DataConfig, PairSource
+from remint.restorer.doubt import SECTION, Doubt
+from remint.restorer.doubt_training import DoubtConfig, train_doubt
 from remint.restorer.networks.catalogue import (
     DiscriminatorConfig,
     NetworkConfig,
@@ -20,7 +23,7 @@ from remint.restorer.networks.catalogue import (
     build_network,
 )
 from remint.restorer.objective import Restoration, RestorationLossConfig
-from remint.restorer.restorer import ADVERSARIAL, FIDELITY, Restorer
+from remint.restorer.restorer import ADVERSARIAL, FIDELITY, Restorer, interpolate
 from remint.restorer.starting import NONE, StartConfig, take_over
 from remint.restorer.suitability import training_statistics
 from remint.training.checkpoint import CheckpointStore, run_settings
@@ -50,7 +53,8 @@ class TrainRestorerConfig:
 
     fidelity: pixel loss alone; adversarial: the whole of `loss`, from the fidelity average (null:
     no such stage); default_interpolation: 0 the fidelity weights, 1 the adversarial ones, used
-    unless somebody asks otherwise; validation_images: val pairs looked at during training.
+    unless somebody asks otherwise; doubt: the map of doubt, taught afterwards on those weights
+    (null: none); validation_images: val pairs looked at during training.
     threads: of the CPU (null: torch's choice): one number gives one result on every machine.
     """
 
@@ -68,6 +72,7 @@ class TrainRestorerConfig:
     adversarial: StageConfig | None
     loop: LoopConfig
     default_interpolation: Share
+    doubt: DoubtConfig | None
     validation_images: Annotated[int, Ge(0), Le(10**7)]
 
     def __post_init__(self) -> None:
@@ -79,11 +84,15 @@ class TrainRestorerConfig:
 
 @dataclass(frozen=True)
 class Report:
-    """What the caller is told: which stage, where it stands, and its averaged network."""
+    """What the caller is told: which stage, where it stands, and its averaged network.
+
+    doubt: the map of doubt that the stage of this name teaches, beside the blended restorer.
+    """
 
     stage: str
     progress: Progress
     restorer: Restorer
+    doubt: Doubt | None = None
 
 
 def train_restorer(
@@ -108,7 +117,7 @@ def train_restorer(
     identity = run_identity(config, clean, corrupted, start)
     network = _fresh_network(config, channels)
     card = model_card(config, channels, clean, corrupted, count_parameters(network))
-    card |= _started(network, config, start)
+    card |= _started(network, config, start) | _no_doubt(config, clean, corrupted)
     objectives = {
         stage: Restoration(
             source,
@@ -122,6 +131,7 @@ def train_restorer(
     }
     emitted = {figure for objective in objectives.values() for figure in objective.emits}
     config.loop.health.refuse_unwatched(emitted)
+    averages: dict[str, dict[str, torch.Tensor]] = {}
     for stage, objective in objectives.items():
         stage_config: StageConfig = getattr(config, stage)
         players = _players(config, stage_config, stage, network.to(device), channels, source.side)
@@ -130,14 +140,46 @@ def train_restorer(
         budget = stage_config.budget
         for progress in fit(objective, players, config.loop, budget, store, stop_reason):
             yield Report(stage, progress, restorer)
-        network.load_state_dict(players.average.state_dict())
+        averages[stage] = players.average.state_dict()
+        network.load_state_dict(averages[stage])
+    if config.doubt and SECTION not in card:
+        restorer = _blended(network, averages, config, card, device)
+        told = checkpoints / SECTION, identity, stop_reason
+        for progress, doubt in train_doubt(config.doubt, restorer, source, config.loop, *told):
+            yield Report(SECTION, progress, restorer, doubt)
+
+
+def _no_doubt(config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet) -> dict[str, Any]:
+    """Return what the card says where a map of doubt is wanted and can't be promised."""
+    if config.doubt is None:
+        return {}
+    pairs = HeldOutPairs(clean, corrupted, config.data.noise_sigma, config.seed)
+    refused = too_few(pairs, config.doubt.alpha)
+    return {SECTION: {"refused": refused}} if refused else {}
+
+
+def _blended(
+    network: torch.nn.Module,
+    averages: dict[str, dict[str, torch.Tensor]],
+    config: TrainRestorerConfig,
+    card: dict[str, Any],
+    device: torch.device,
+) -> Restorer:
+    """Return the restorer that is used unless somebody asks otherwise."""
+    share = config.default_interpolation
+    weights = averages[FIDELITY]
+    weights = interpolate(weights, averages[ADVERSARIAL], share) if share else weights
+    network.load_state_dict(weights)
+    restorer = Restorer(network, card, device)
+    restorer.interpolation = share
+    return restorer
 
 
 def run_identity(
     config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet, start: Restorer | None
 ) -> dict[str, Any]:
     """Return what must be equal for a checkpoint to be continued: settings, data and start."""
-    settings = run_settings(asdict(config), *LOOKED_AT_ONLY, "start")
+    settings = run_settings(asdict(config), *LOOKED_AT_ONLY, "start", SECTION)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
     begun = {"start": start.fingerprint, "strict": config.start.strict} if start else {}
     return {"train_restorer": settings, "data": data, **begun}

@@ -10,11 +10,14 @@ import pyarrow as pa
 from annotated_types import Ge, Le
 
 from remint.core.ranges import InnerShare, Resamples, Seed, Share
+from remint.images.fitting import picture_of
 from remint.images.imageset import ImageSet, Record
 from remint.metrics.pixels import PairDistance
+from remint.restorer.doubt import Doubt
 from remint.restorer.ensemble import ensembled
 from remint.restorer.tiling import Network, check_tiles, restore_batch, restore_image
 from remint.restorer_evaluation.classical import Damage, TunedMethod, method_for, tune
+from remint.restorer_evaluation.coverage import coverage_of
 from remint.restorer_evaluation.scoring import Answer, Figures, figures_of
 
 Row = dict[str, Any]
@@ -137,6 +140,7 @@ def evaluate(
     tuned: Mapping[Slice, TunedMethod],
     config: EvaluateRestorerConfig,
     lpips: PairDistance | None = None,
+    doubt: Doubt | None = None,
 ) -> Iterator[tuple[Record, Row]]:
     """Yield, for every pair of the split, the record of the restored image and its figures."""
     rows = corrupted.images(config.split)
@@ -150,6 +154,8 @@ def evaluate(
             row["mask"],
         )
         figures = figures_of(answer, row["kind"], lpips)
+        if doubt is not None:
+            figures |= coverage_of(doubt, image, output, answer.target)
         yield _record(row, output, figures), _named(row, figures)
 
 
@@ -176,8 +182,3 @@ def _record(row: Row, output: np.ndarray, figures: Figures) -> Record:
 def _named(row: Row, figures: Figures) -> Row:
     names = ("id", "clean_id", "kind", "severity", "label")
     return {name: row[name] for name in names} | {"picture": picture_of(row["source"])} | figures
-
-
-def picture_of(source: str) -> str:
-    """Return the name of the picture that an image is, or is a tile of (see `fitting.fit`)."""
-    return source.partition("#xywh=")[0]

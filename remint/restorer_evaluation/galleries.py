@@ -61,6 +61,10 @@ def _varied(order: Sequence[Any], frame: pd.DataFrame, count: int) -> list[Any]:
 
 def error_map(output: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return |output - target| as uint8 HW3 colours: black 0, bright 64 levels and more."""
-    error = np.abs(output.astype(np.int16) - target).mean(axis=2)
-    grey = np.clip(error * (255 / ERROR_FULL), 0, 255).astype(np.uint8)
+    return levels_map(np.abs(output.astype(np.int16) - target).mean(axis=2))
+
+
+def levels_map(levels: np.ndarray) -> np.ndarray:
+    """Return HW levels of 255 as uint8 HW3 colours: black 0, bright 64 levels and more."""
+    grey = np.clip(levels * (255 / ERROR_FULL), 0, 255).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

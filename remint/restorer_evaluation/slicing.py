@@ -11,6 +11,7 @@ from remint.metrics.intervals import Interval, bootstrap_mean
 from remint.metrics.pixels import PSNR_CAP
 from remint.restorer.ensemble import PASSES
 from remint.restorer_evaluation.classical import TunedMethod
+from remint.restorer_evaluation.coverage import coverage_means
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Slice
 from remint.restorer_evaluation.scoring import CLEAN, CLEAN_CEILING
 
@@ -42,7 +43,7 @@ def slice_rows(
         kind, severity = slice_of(key)
         row: dict[str, Any] = {"kind": kind, "severity": severity, "images": len(part)}
         row |= _means(part) | _gain(part, f"{kind}.{severity}", config)
-        row |= _counts(part)
+        row |= _counts(part) | coverage_means(part)
         if (kind, severity) in tuned:
             row |= _against_classical(part, tuned[kind, severity])
         if kind == CLEAN:
@@ -77,6 +78,7 @@ def summary(
     damaged, clean = frame[frame["kind"] != CLEAN], frame[frame["kind"] == CLEAN]
     figures: dict[str, float] = {"images": len(frame), "pictures": frame["picture"].nunique()}
     figures |= {"self_ensemble": PASSES} if config.ensemble else {}
+    figures |= coverage_means(frame)
     if len(damaged):
         means = _means(damaged)
         figures |= {k: means[k] for k in MEANS if k in means and k != "ssim_classical"}

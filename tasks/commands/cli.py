@@ -66,6 +66,7 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add("--model", default="data/models/restorer", help=MODEL_HELP)
     add("--interpolation", type=float, help="0 true to the pixels .. 1 most detail; None: model's")
     add("--ensemble", action="store_true", help="mean over eight turns and flips; 8 times as long")
+    add("--doubt", action="store_true", help="a map of doubt too: OUT.doubt.png, levels of 255")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
     add(
         "--precision", choices=["auto", "fp32", "bf16"], default="auto", help="auto: bf16 if faster"
@@ -124,6 +125,7 @@ def _restore(given: argparse.Namespace) -> None:
         mask=given.mask,
         ensemble=given.ensemble,
         precision=given.precision,
+        doubt=given.doubt,
     )
     if restore(given.source, given.out, options):
         raise SystemExit(1)

@@ -18,10 +18,11 @@ from remint.core.device import Precision
 from remint.core.ranges import Share
 from remint.images import provenance
 from remint.restorer import suitability
+from remint.restorer.doubt import Doubt, promise
 from remint.restorer.ensemble import NOTE, ensembled
 from remint.restorer.restorer import Restorer
 from remint.restorer.tiling import check_tiles, restore_image
-from tasks.commands import mask_files, photo, photo_writing
+from tasks.commands import doubt_files, mask_files, photo, photo_writing
 from tasks.commands.plans import RestoreJob, plan, real_path
 from tasks.stage.console import progress, say
 
@@ -37,7 +38,8 @@ class RestoreOptions:
     own. tile, overlap: px. quality: 1..100 of lossy formats, None about that of the input. mark:
     IPTC term of the outputs, None by what is done. max_pixels: larger images are refused. mask: a
     picture of the one image's size; where it is white is filled, the rest stays as it is. ensemble:
-    the mean over the eight turns and flips. precision: of the network, as in `Restorer`.
+    the mean over the eight turns and flips. precision: of the network, as in `Restorer`. doubt: a
+    map of doubt is written beside each picture.
     """
 
     model: Path
@@ -52,10 +54,17 @@ class RestoreOptions:
     mask: Path | None = None
     ensemble: bool = False
     precision: Precision = "auto"
+    doubt: bool = False
 
     def __post_init__(self) -> None:
         check_tiles(self.tile, self.overlap)
         ranges.check(self)
+        if self.doubt and (self.ensemble or self.mask is not None):
+            other = "--ensemble" if self.ensemble else "--mask"
+            raise ValueError(
+                f"--doubt and {other} do not go together: the map of doubt was made for the model's "
+                "own answer to a whole picture; leave one of the two out"
+            )
 
 
 def restore(source: Path, out: Path, options: RestoreOptions) -> int:
@@ -73,42 +82,58 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
         device=options.device,
         precision=options.precision,
     )
+    doubt = Doubt.load(options.model, restorer) if options.doubt else None
     sources = {real_path(job.source) for job in jobs}
     unreadable = len(failures)
     notes: Counter[str] = Counter()
     for job in progress(jobs, label="restore"):
         try:
-            notes.update(restore_one(job, restorer, options, sources))
+            notes.update(restore_one(job, restorer, options, sources, doubt))
         except Exception as error:  # decoders throw what they like at a broken file
             failures.append(f"{job.name}: {_sentence(error)}")
     _tell(len(jobs) - len(failures) + unreadable, out, notes, others)
+    if doubt is not None:
+        say(f"doubt: {promise(restorer.card)}")
     for failure in failures:
         print(f"not restored: {failure}", file=sys.stderr)
     return len(failures)
 
 
 def restore_one(
-    job: RestoreJob, restorer: Restorer, options: RestoreOptions, sources: set[Path]
+    job: RestoreJob,
+    restorer: Restorer,
+    options: RestoreOptions,
+    sources: set[Path],
+    doubt: Doubt | None = None,
 ) -> tuple[str, ...]:
     """Restore one photograph, whole or not at all; return notes on what changed.
 
-    sources: real paths that are never written to. Raises ValueError, or what a decoder throws.
+    sources: real paths that are never written to. doubt: whose map is written beside it. Raises
+    ValueError, or what a decoder throws.
     """
     if not job.source.is_file():  # a pipe or a device would be waited for
         raise ValueError("it is no regular file")
-    if real_path(job.target) in sources:
-        raise ValueError(f"{job.target} is one of the originals, which are never overwritten")
-    if os.path.lexists(job.target) and not options.force:
-        raise ValueError(f"{job.target} exists already; --force overwrites")
+    for written in [job.target, *([doubt_files.beside(job.target)] if doubt else [])]:
+        if real_path(written) in sources:
+            raise ValueError(f"{written} is one of the originals, which are never overwritten")
+        if os.path.lexists(written) and not options.force:
+            raise ValueError(f"{written} exists already; --force overwrites")
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    with replaced_file(job.target) as fresh:
-        return _write_pages(job, restorer, options, fresh)
+    with doubt_files.maps(doubt, job.target) as keep, replaced_file(job.target) as fresh:
+        return _write_pages(job, restorer, options, fresh, keep)
 
 
 def _write_pages(
-    job: RestoreJob, restorer: Restorer, options: RestoreOptions, target: Path
+    job: RestoreJob,
+    restorer: Restorer,
+    options: RestoreOptions,
+    target: Path,
+    keep: doubt_files.Keep,
 ) -> tuple[str, ...]:
-    """Restore page after page into one file, with one page in memory."""
+    """Restore page after page into one file, with one page in memory.
+
+    keep: is given each page's pixels and its restored ones.
+    """
     notes: dict[str, None] = {}
     with target.open("w+b") as file:
         for page in photo.pages(job.source, options.max_pixels):
@@ -119,6 +144,7 @@ def _write_pages(
                     "ends in .tif"
                 )
             pixels = _restored(job, page, restorer, options, file_format)
+            keep(page.layers.pixels, pixels)
             with photo_writing.page_of(file, page.pages) as written:
                 saved = photo_writing.save(
                     page,

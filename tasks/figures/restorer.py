@@ -14,11 +14,12 @@ from remint.images.sheets import sheet
 from remint.metrics.features import EffLiteExtractor, Extractor
 from remint.metrics.optional import inception_extractor
 from remint.metrics.pixels import PSNR_CAP, SSIM_SIGMA, SSIM_WINDOW
+from remint.restorer.doubt import Doubt
 from remint.restorer.ensemble import NOTE
 from remint.restorer_evaluation.classical import TunedMethod
 from remint.restorer_evaluation.distances import Comparison, SetDistances, Sets, damaged_rows
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Slice, Targets, damage_of
-from remint.restorer_evaluation.galleries import PICTURES, choose, error_map
+from remint.restorer_evaluation.galleries import PICTURES, choose, error_map, levels_map
 from remint.restorer_evaluation.scoring import CLEAN_CEILING
 from remint.restorer_evaluation.slicing import slice_rows, summary
 from tasks.stage import stage
@@ -30,7 +31,8 @@ FACTS = ("id", "kind", "severity", "psnr_input", "psnr", "psnr_classical")
 class Evaluation:
     """model: its fingerprint; frame: figures, one row an image, in the order of the split.
 
-    notes: grow while writing.
+    notes: grow while writing. doubt: the model's map, promised: what it promises, or why there is
+    none.
     """
 
     model: str
@@ -40,6 +42,8 @@ class Evaluation:
     targets: Targets
     config: EvaluateRestorerConfig
     notes: list[str]
+    doubt: Doubt | None = None
+    promised: str = ""
 
 
 def write_figures(folder: Path, measured: Evaluation) -> dict[str, float]:
@@ -52,8 +56,8 @@ def write_figures(folder: Path, measured: Evaluation) -> dict[str, float]:
     _add_slice_distances(rows, measured, extractor, notes)
     stage.write_json(folder / "metrics.json", metrics)
     facts = {"notes": notes, "extractor": extractor.version, "slices": rows}
-    model = {"fingerprint": measured.model}
-    stage.write_json(folder / "slices.json", {**facts, "model": model})
+    facts |= {"model": {"fingerprint": measured.model}, "doubt": measured.promised}
+    stage.write_json(folder / "slices.json", facts)
     pd.DataFrame(rows).to_csv(folder / "slices.csv", index=False, float_format="%.4f")
     measured.frame.to_parquet(folder / "per_image.parquet", index=False)
     return metrics
@@ -144,6 +148,8 @@ def _pictures(position: int, measured: Evaluation) -> dict[str, np.ndarray]:
     target = measured.targets[row["clean_id"]]
     pictures = {"input": damaged, "output": output, "target": target}
     pictures["error"] = error_map(output, target)
+    if measured.doubt is not None:
+        pictures["doubt"] = levels_map(measured.doubt.map_of(damaged, output))
     classical = measured.tuned.get((row["kind"], row["severity"]))
     if classical is not None:
         pictures["classical"] = classical(damage_of(row, damaged))

@@ -27,7 +27,8 @@ class RestorerReport:
     """Figures of the evaluation; pictures are read when they are placed.
 
     model: which it was. slices: one mapping a row, figures that are not valid absent. gallery:
-    facts and file names relative to `pictures`.
+    facts and file names relative to `pictures`. doubt: what the map of doubt promises, or why
+    there is none.
     """
 
     model: dict[str, Any]
@@ -37,6 +38,7 @@ class RestorerReport:
     extractor: str
     gallery: list[dict[str, Any]]
     pictures: Path
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ def _read_restorer(folder: Path) -> RestorerReport:
         str(facts.get("extractor", "")),
         _json(gallery) if gallery.is_file() else [],
         folder / "gallery",
+        str(facts.get("doubt", "")),
     )
 
 

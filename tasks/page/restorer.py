@@ -9,7 +9,7 @@ from tasks.page.pictures import EmbeddedPicture, picture
 from tasks.page.restorer_verdict import CLEAN, slice_name
 from tasks.page.words import listed, words
 
-ROLES = ("input", "classical", "output", "target", "error")
+ROLES = ("input", "classical", "output", "target", "error", "doubt")
 GROUPS = {
     "best": "Best: the largest gains",
     "median": "Median: the ordinary case",
@@ -101,6 +101,17 @@ def galleries(report: RestorerReport, shown: int, featured: int, longest: int) -
         for group, title in GROUPS.items()
     }
     return {"sliders": sliders, "groups": {k: v for k, v in groups.items() if v}}
+
+
+def doubt(report: RestorerReport, sliders: Sequence[Example]) -> dict[str, Any]:
+    """Return the map's promise, its coverage slice by slice and in all, and an example."""
+    measured = [row for row in report.slices if "doubt_covered" in row]
+    return {
+        "sentence": report.doubt[:1].upper() + report.doubt[1:].rstrip("."),
+        "rows": [(slice_name(row), row) for row in measured],
+        "total": report.metrics if measured else None,
+        "example": next((one for one in sliders if "doubt" in one.pictures), None),
+    }
 
 
 def _kind(name: str, rows: list[Row], columns: list[int], trained: set[str] | None) -> Kind:
