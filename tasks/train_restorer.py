@@ -239,7 +239,8 @@ def publish(model: Path, card: dict[str, Any]) -> None:
     unfinished = model / UNFINISHED
     with replaced_folder(model) as folder:
         for weights in unfinished.glob("*.safetensors"):
-            shutil.copy2(weights, folder)
+            if weights.name != WEIGHTS or "factor" in card.get(SECTION, {}):
+                shutil.copy2(weights, folder)
         shutil.copy2(unfinished / "history.csv", folder)
         shutil.copytree(unfinished / "samples", folder / "samples")
         save_card(folder, {**card, "torch": torch.__version__})

@@ -18,6 +18,8 @@ from remint.core.randomness import generator
 from remint.corruptions.pairs import FIELDS
 from remint.corruptions.registry import corrupt, replay
 from remint.images.imageset import ImageSet, Record, pixel_id, write
+from remint.restorer import doubt
+from remint.restorer.doubt import DoubtHead
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import save_card, save_weights
 from remint.restorer_evaluation.distances import SetDistances, Sets, damaged_rows
@@ -286,6 +288,28 @@ def test_the_stage_writes_the_whole_report_and_the_restored_set(
     for name in ("input", "output", "target", "error", "classical"):
         with Image.open(report / "gallery" / entries[0][name]) as picture:
             assert picture.size == (24, 24)
+
+
+@pytest.mark.usefixtures("quiet_tracking")
+def test_a_map_of_doubt_is_measured_slice_by_slice_and_drawn(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    head = DoubtHead(1)
+    head.factor.fill_(5.0)
+    save_weights(model, doubt.SECTION, head)
+    card = json.loads((model / "restorer.json").read_text())
+    save_card(model, {**card, "doubt": {"alpha": 0.1, "interpolation": 0.0}})
+    report, _ = run_stage(folder, model, tmp_path)
+    slices = json.loads((report / "slices.json").read_text())
+    assert slices["doubt"].startswith("on average over pictures damaged like those")
+    for row in [*slices["slices"], json.loads((report / "metrics.json").read_text())]:
+        assert 0 <= row["doubt_covered"] <= 1 and 15 < row["doubt_levels"] < 30
+    entry = json.loads((report / "gallery.json").read_text())[0]
+    assert (report / "gallery" / entry["doubt"]).exists()
+    (tmp_path / "half").mkdir()
+    half = dataclasses.replace(CONFIG, ensemble=True)
+    report, _ = run_stage(folder, model, tmp_path / "half", half)
+    assert "knows nothing of the self-ensemble" in (report / "slices.json").read_text()
 
 
 @pytest.mark.usefixtures("quiet_tracking")

@@ -151,6 +151,24 @@ def test_all_parts_of_the_issue_are_on_the_page(folders: list[Path]) -> None:
     assert "and 1 more in quarantine.csv" in text
 
 
+def test_the_map_s_promise_stands_on_the_page_with_its_coverage_by_slice(
+    folders: list[Path],
+) -> None:
+    assert "How sure is it" not in page(folders)
+    file = folders[1] / "slices.json"
+    facts = json.loads(file.read_text())
+    file.write_text(json.dumps({**facts, "doubt": "No map of doubt is measured: too few."}))
+    assert "<p>No map of doubt is measured: too few.</p>" in page(folders)
+    covered = {"doubt_covered_quarter": 0.912, "doubt_covered": 0.987}
+    covered |= {"doubt_levels_quarter": 44.4, "doubt_levels": 11.1}
+    slices = [{**row, **covered} for row in facts["slices"]]
+    file.write_text(json.dumps({**facts, "slices": slices, "doubt": "on average at least 90%"}))
+    (folders[1] / "metrics.json").write_text(json.dumps({**METRICS, **covered}))
+    text = page(folders)
+    assert "<p>On average at least 90%.</p>" in text and ">All slices<" in text
+    assert text.count("44.4") == len(slices) + 1
+
+
 def test_each_report_may_be_absent(folders: list[Path]) -> None:
     for folder in folders:
         assert "<h2>Where this comes from</h2>" in page([folder])

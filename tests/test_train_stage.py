@@ -1,7 +1,9 @@
 """Claims about the stage train_restorer, its guard and its log."""
 
 import fcntl
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from remint.core.fingerprint import model_fingerprint
 from remint.corruptions.pairs import FIELDS
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
-from remint.restorer.restorer import Restorer
+from remint.restorer.restorer import Restorer, save_card
 from remint.training.loop import Interrupted
 from tasks import train_restorer
 from tasks.commands import presets
@@ -72,6 +74,7 @@ def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(folder: Path) -> 
     names = {path.name for path in (folder / "model").iterdir()}
     assert names == {
         "adversarial.safetensors",
+        "doubt.safetensors",
         "fidelity.safetensors",
         "history.csv",
         "restorer.json",
@@ -98,6 +101,36 @@ def test_a_terminated_stage_says_so_and_goes_on_to_the_same_weights(folder: Path
     assert not (folder / "model/restorer.json").exists()
     train_restorer.main(arguments(folder))
     assert (folder / "model/adversarial.safetensors").read_bytes() == whole
+
+
+def test_a_finished_model_gets_the_map_of_doubt_that_training_would_have_given_it(
+    folder: Path,
+) -> None:
+    train_restorer.main(arguments(folder))
+    model, apart = folder / "model", folder / "apart"
+    card, weights = json.loads((model / "restorer.json").read_text()), "doubt.safetensors"
+    assert card["doubt"]["pictures"] == card["doubt"]["pairs"] == 8
+    shutil.copytree(model, apart)
+    (apart / weights).unlink()
+    save_card(apart, {name: value for name, value in card.items() if name != "doubt"})
+    train_restorer.main(
+        [*arguments(folder)[:2], str(apart), *arguments(folder)[3:], "--doubt-alone"]
+    )
+    assert (apart / weights).read_bytes() == (model / weights).read_bytes()
+    assert json.loads((apart / "restorer.json").read_text()) == card
+    assert {path.name for path in apart.iterdir()} == {path.name for path in model.iterdir()}
+
+
+def test_too_few_val_pictures_are_no_error_of_the_run_but_a_sentence_in_the_card(
+    folder: Path,
+) -> None:
+    change(folder, doubt={"images": 320, "alpha": 0.1})
+    train_restorer.main(arguments(folder))
+    assert not (folder / "model/doubt.safetensors").exists()
+    sentence = Restorer.load(folder / "model").card["doubt"]["refused"]
+    assert sentence.endswith("pairs of 8 pictures, and a promise for 90% needs 9 or more")
+    with pytest.raises(ValueError, match="no map of doubt can be added"):
+        train_restorer.main([*arguments(folder), "--doubt-alone"])
 
 
 def test_a_model_s_card_names_the_one_that_training_started_from(folder: Path) -> None:

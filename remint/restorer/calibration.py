@@ -48,19 +48,24 @@ class HeldOutPairs:
         frame = (clean if noise_sigma is not None else corrupted).frame("val")
         step = np.linspace(0, len(frame) - 1, min(PAIRS, len(frame))).astype(int)
         self.rows: list[dict[str, Any]] = frame.iloc[step].to_dict("records")  # type: ignore[assignment]
+        origins = clean.frame("val")[["id", "position", "source"]].to_dict("records")
+        self.clean_rows = {str(row["id"]): row for row in origins}
 
     @property
     def pictures(self) -> int:
         """How many pictures they are of."""
-        return len({picture_of(row["source"]) for row in self.rows})
+        return len({picture_of(self._clean_row(row)["source"]) for row in self.rows})
+
+    def _clean_row(self, row: dict[str, Any]) -> dict[Any, Any]:
+        return self.clean_rows[row.get("clean_id", row["id"])]
 
     def __iter__(self) -> Iterator[HeldOutPair]:
-        where = self.clean.frame("val").set_index("id")["position"]
         for row in self.rows:
-            target = self.clean.at(int(where[row.get("clean_id", row["id"])]))[1]
+            origin = self._clean_row(row)
+            target = self.clean.at(origin["position"])[1]
             damaged = self._noisy(target, row["id"])
             yield HeldOutPair(
-                picture_of(row["source"]),
+                picture_of(origin["source"]),
                 self.corrupted.at(row["position"])[1] if damaged is None else damaged,
                 target,
             )

@@ -12,6 +12,7 @@ from remint.restorer.data import PairBatch, PairSource, batches
 from remint.restorer.doubt import LEVELS, Doubt, DoubtHead
 from remint.restorer.restorer import Restorer
 from remint.training.checkpoint import CheckpointStore
+from remint.training.health import HealthConfig
 from remint.training.loop import fit
 from remint.training.objective import LoopConfig, Losses
 from remint.training.optimisers import OptimiserConfig
@@ -20,12 +21,7 @@ from remint.training.progress import Progress
 from remint.training.schedule import Budget
 
 OPTIMISER = OptimiserConfig(3e-3, 1e-6, (0.9, 0.99), 0.99, 0.0, None, 0.03)
-UNWATCHED = {
-    "loss_limit": None,
-    "gradient_limit": None,
-    "drift_limit": None,
-    "accuracy_limit": None,
-}
+UNWATCHED = HealthConfig(None, None, None, None, rollbacks=0, rate_factor=0.5)
 
 
 @dataclass(frozen=True)
@@ -120,7 +116,7 @@ def train_doubt(
     doubt = Doubt(players.average, restorer.channels, restorer.device)  # type: ignore[arg-type]
     whole = {**identity, "doubt": asdict(config), "interpolation": restorer.interpolation}
     store = CheckpointStore(checkpoints, whole, loop.keep)
-    unwatched = replace(loop, health=replace(loop.health, **UNWATCHED))
+    unwatched = replace(loop, health=UNWATCHED)
     objective = DoubtLearning(source, restorer, 1 - config.alpha)
     for progress in fit(
         objective, players, unwatched, Budget(config.images, None), store, stop_reason

@@ -1,4 +1,4 @@
-"""Maps of doubt by `--doubt`: a grey PNG beside each restored picture, v meaning v levels of 255."""
+"""Maps of doubt by `--doubt`: a grey PNG beside each picture, v meaning v levels of 255."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

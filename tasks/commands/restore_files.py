@@ -62,8 +62,8 @@ class RestoreOptions:
         if self.doubt and (self.ensemble or self.mask is not None):
             other = "--ensemble" if self.ensemble else "--mask"
             raise ValueError(
-                f"--doubt and {other} do not go together: the map of doubt was made for the model's "
-                "own answer to a whole picture; leave one of the two out"
+                f"--doubt and {other} do not go together: the map was made for the model's own "
+                "answer to a whole picture; leave one of the two out"
             )
 
 

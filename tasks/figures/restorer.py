@@ -56,8 +56,9 @@ def write_figures(folder: Path, measured: Evaluation) -> dict[str, float]:
     _add_slice_distances(rows, measured, extractor, notes)
     stage.write_json(folder / "metrics.json", metrics)
     facts = {"notes": notes, "extractor": extractor.version, "slices": rows}
-    facts |= {"model": {"fingerprint": measured.model}, "doubt": measured.promised}
-    stage.write_json(folder / "slices.json", facts)
+    model = {"fingerprint": measured.model}
+    about = {**facts, "model": model, "doubt": measured.promised}
+    stage.write_json(folder / "slices.json", about)
     pd.DataFrame(rows).to_csv(folder / "slices.csv", index=False, float_format="%.4f")
     measured.frame.to_parquet(folder / "per_image.parquet", index=False)
     return metrics
