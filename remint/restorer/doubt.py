@@ -30,7 +30,7 @@ WIDTH, REACH = 32, 3  # channels; px that the head looks around each pixel
 LEAST = 1e-3  # of [-1, 1]: an eighth of a level, so that no pixel is beyond any lambda
 START = -3.5  # softplus of it is 4 levels, about what restored pixels are off
 QUARTER = 0.25  # share of a picture's pixels, the most doubtful ones, that the promise speaks of
-STRIP_PIXELS = 2**18  # done at once: 32 MB a layer
+STRIP_PIXELS = 2**16  # done at once: 8 MB a layer, which caches hold
 
 
 class DoubtHead(nn.Module):
@@ -60,7 +60,8 @@ class Doubt:
     """A head in use, on pictures as files hold them."""
 
     def __init__(self, head: DoubtHead, channels: int, device: torch.device) -> None:
-        self.head = head.to(device).eval().requires_grad_(False)
+        laid = head.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.head: DoubtHead = laid.eval().requires_grad_(False)
         self.channels, self.device = channels, device
 
     @classmethod
@@ -103,7 +104,8 @@ class Doubt:
     def _planes(self, picture: np.ndarray) -> torch.Tensor:
         """Return a picture as the head takes it: grey in all of its channels, or one of three."""
         planes = to_tensor(picture[None])[:, : self.channels]
-        return planes.expand(-1, self.channels, -1, -1).to(self.device)
+        wide = planes.expand(-1, self.channels, -1, -1)
+        return wide.to(self.device, memory_format=torch.channels_last)
 
     def bounds(self, scales: np.ndarray) -> np.ndarray:
         """Return the map, uint8 HW: v means that a pixel lies within v levels of 255."""

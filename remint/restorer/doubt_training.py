@@ -111,7 +111,7 @@ def train_doubt(
     Raises what `fit` raises.
     """
     torch.manual_seed(source.seed + 2)  # draws initial weights alone
-    head = DoubtHead(restorer.channels).to(restorer.device)
+    head = DoubtHead(restorer.channels).to(restorer.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     players = Players(Player(head.train(), OPTIMISER), None)
     doubt = Doubt(players.average, restorer.channels, restorer.device)  # type: ignore[arg-type]
     whole = {**identity, "doubt": asdict(config), "interpolation": restorer.interpolation}
