@@ -54,6 +54,8 @@ def write_ingest(folder: Path) -> Path:
     sizes = {"height": {"min": 8, "max": 30, "mean": 20.5}}
     statistics = {"sizes": sizes, "channels": 1, "mean": [3.0], "std": [4.0], "unlabelled": 0}
     statistics |= {"class_counts": {"<i>cat</i>": {"train": 5, "val": 1, "test": 2}}}
+    statistics |= {"near_duplicates": {"examples": [["1.png (a)", "1.jpg (a)"]]}}
+    statistics |= {"label_conflicts": [["2.png (a)", "2.png (<b>)"]]}
     (folder / "metrics.json").write_text(json.dumps(counts))
     (folder / "statistics.json").write_text(json.dumps(statistics))
     rows = pd.DataFrame({"source": [ODD, "other.png"], "reason": ["truncated", "empty"]})
@@ -149,6 +151,7 @@ def test_all_parts_of_the_issue_are_on_the_page(folders: list[Path]) -> None:
     for part in parts:
         assert part in text, part
     assert "and 1 more in quarantine.csv" in text
+    assert "1.png (a), 1.jpg (a)" in text and "2.png (a), 2.png (&lt;b&gt;)" in text
 
 
 def test_each_report_may_be_absent(folders: list[Path]) -> None:
