@@ -113,6 +113,7 @@ class Notes:
         sigma, count = config.data.noise_sigma, config.validation_images
         self.validation = Validation(clean, corrupted, count, sigma, config.seed)
         self.seen: dict[str, int] = {}
+        self.minutes: dict[str, float] = {}
         self.card: dict[str, Any] = {}
 
     def take(self, report: Report) -> None:
@@ -122,6 +123,8 @@ class Notes:
             say(f"{name}: {progress.note}")
             return
         earlier = sum(seen for stage, seen in self.seen.items() if stage != name)
+        minutes = sum(spent for stage, spent in self.minutes.items() if stage != name)
+        progress = replace(progress, minutes=progress.minutes + minutes)
         self.card, step = report.restorer.card, progress.images + earlier
         values = {**progress.losses, **self.validation.psnr(report.restorer)}
         if progress.losses:  # a stage that was finished before has nothing new to tell
@@ -131,13 +134,17 @@ class Notes:
             self.log.picture(grid, step)
         if progress.finished:
             save_weights(self.log.folder, name, report.restorer.network)
-            self.seen[name] = progress.images
+            self.seen[name], self.minutes[name] = progress.images, report.progress.minutes
         total = getattr(self.config, name).budget.images
         self.log.tell(name, progress, total, _figures(values))
 
 
 def _figures(values: dict[str, float]) -> str:
-    shown = {"fidelity_loss": "loss {:.4f}", "val_psnr": "val {:.2f} dB"}
+    shown = {
+        "fidelity_loss": "loss {:.4f}",
+        "val_psnr": "val {:.2f} dB",
+        "val_psnr_input": "its input {:.2f} dB",
+    }
     return ", ".join(form.format(values[name]) for name, form in shown.items() if name in values)
 
 
