@@ -25,6 +25,7 @@ import numpy as np
 
 from bench.image_sets import MIB, ROOT, SECONDS_BETWEEN_LOOKS, _memory
 from remint.classifier.teacher import TeacherConfig
+from remint.export.card import PapersConfig
 from remint.export.export import export
 from remint.export.filters import FilterConfig
 from remint.export.marking import SigningConfig
@@ -104,6 +105,7 @@ def _config(kind: str, count: int) -> ExportConfig:
         reals=RealsConfig(0.08, TeacherConfig(1, 2, 1e-3, 1, 1, 1, 0.1, "none"), 2),
         shard_megabytes=256,
         c2pa=SigningConfig("", "", "es256"),
+        papers=PapersConfig("unknown", ""),
     )
 
 

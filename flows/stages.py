@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows import stale
+
 DVC = (sys.executable, "-m", "dvc")
 GRACE_SECONDS = 20.0  # for a training that saves before it ends; Prefect kills a flow after 30
 TAIL_LINES = 15
@@ -72,14 +74,17 @@ def run(
 ) -> Outcome:
     """Bring stage `name` up to date; `-s` does not look upstream, so call stages in order.
 
-    context: environment for the stage; log: takes each line as it is printed; minutes: limit.
-    Raises StageError with the stage's last lines. However this ends, no process is left.
+    context: environment for the stage; log: takes each line as it is printed; minutes: limit. A
+    stage that was changed while it ran is left stale. Raises StageError with the stage's last
+    lines. However this ends, no process is left.
     """
-    start, lines = time.monotonic(), []
+    start, since, lines, changed = time.monotonic(), time.time(), [], []
 
     def note(line: str) -> None:
         if line.startswith(f"Running stage '{name}'"):
             lines.append(line)
+        if stale.is_said(name, line):
+            changed.append(line)
         log(line)
 
     # The flag stands before the subcommand: wait for a neighbour's lock instead of failing.
@@ -87,6 +92,9 @@ def run(
     end = follow(command, context, note, root, minutes)
     if end.code or end.timed_out:
         raise StageError(name, end)
+    if changed:
+        stale.leave(name, root, DVC, since)
+        log(f"stage {name} is left stale: the next run does it again with what stands there now")
     return Outcome(name, bool(lines), time.monotonic() - start)
 
 

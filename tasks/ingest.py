@@ -75,8 +75,8 @@ def _quarantine(census: Census) -> str:
 
 def _sentence(census: Census) -> str:
     counts = census.metrics()
-    words = ("kept", "train", "val", "test", "duplicates", "quarantined")
-    told = ", ".join(f"{counts[word]:,} {word}" for word in words)
+    words = ("kept", "train", "val", "test", "duplicates", "near_duplicates", "quarantined")
+    told = ", ".join(f"{counts[word]:,} {word.replace('_', '-')}" for word in words)
     if counts["pictures"] == counts["kept"]:
         return told
     pictures = ", ".join(f"{counts[f'pictures_{split}']:,} {split}" for split in SPLITS)

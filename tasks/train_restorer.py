@@ -126,6 +126,7 @@ class Notes:
         self.validation = Validation(clean, corrupted, count, sigma, config.seed)
         self.held_out = HeldOutPairs(clean, corrupted, sigma, config.seed)
         self.seen: dict[str, int] = {}
+        self.minutes: dict[str, float] = {}
         self.card: dict[str, Any] = {}
 
     def take(self, report: Report) -> None:
@@ -138,6 +139,8 @@ class Notes:
             self._take_doubt(report.progress, report.doubt, report.restorer)
             return
         earlier = sum(seen for stage, seen in self.seen.items() if stage != name)
+        minutes = sum(spent for stage, spent in self.minutes.items() if stage != name)
+        progress = replace(progress, minutes=progress.minutes + minutes)
         self.card, step = report.restorer.card, progress.images + earlier
         values = {**progress.losses, **self.validation.psnr(report.restorer)}
         if progress.losses:  # a stage that was finished before has nothing new to tell
@@ -147,7 +150,7 @@ class Notes:
             self.log.picture(grid, step)
         if progress.finished:
             save_weights(self.log.folder, name, report.restorer.network)
-            self.seen[name] = progress.images
+            self.seen[name], self.minutes[name] = progress.images, report.progress.minutes
         total = getattr(self.config, name).budget.images
         self.log.tell(name, progress, total, _figures(values))
 
@@ -169,6 +172,7 @@ def _figures(values: dict[str, float]) -> str:
         "fidelity_loss": "loss {:.4f}",
         "doubt_loss": "loss {:.5f}",
         "val_psnr": "val {:.2f} dB",
+        "val_psnr_input": "its input {:.2f} dB",
     }
     return ", ".join(form.format(values[name]) for name, form in shown.items() if name in values)
 

@@ -22,6 +22,7 @@ from remint.restorer import doubt
 from remint.restorer.doubt import DoubtHead
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import save_card, save_weights
+from remint.restorer.validation import Validation
 from remint.restorer_evaluation.distances import SetDistances, Sets, damaged_rows
 from remint.restorer_evaluation.evaluation import (
     RESTORED_FIELDS,
@@ -158,6 +159,30 @@ def test_the_clean_slice_is_capped_image_by_image_at_40_db() -> None:
     harmed = figures_of(Answer(image, far, image, None, None), "clean")
     assert harmed["gain"] == pytest.approx(28.13 - 40, abs=0.01)
     assert harmed["worse"] == 1.0
+
+
+def test_the_row_of_whole_images_shows_the_figures_that_its_gain_is_made_of(folder: Path) -> None:
+    row = rows_of(folder, Blur())["clean", 0]
+    assert row["psnr_input"] == 40 and row["gain"] < 0
+    assert row["psnr"] - row["psnr_input"] == pytest.approx(row["gain"])
+
+
+def test_training_looks_at_held_out_pairs_through_the_evaluations_own_figure(folder: Path) -> None:
+    clean, corrupted = ImageSet(folder / "clean"), ImageSet(folder / "corrupted")
+    val = dataclasses.replace(CONFIG, split="val")
+    seen = Validation(clean, corrupted, 10**6, None, 0).psnr(Blur())
+    rows = pd.DataFrame(slice_rows(measure(folder, Blur(), val), {}, val))
+    for name in ("psnr", "psnr_input"):
+        mean = np.average(rows[name], weights=rows["images"])
+        assert seen[f"val_{name}"] == pytest.approx(mean, abs=1e-9)
+
+
+def test_the_share_of_improved_slices_says_which_slices_it_counts(folder: Path) -> None:
+    frame = measure(folder, Same())
+    rows = slice_rows(frame, {}, CONFIG)
+    assert {row["psnr_input"] < 30 for row in rows} == {True, False}
+    rows = [{**row, "gain": 1.0 if row["psnr_input"] < 30 else -1.0} for row in rows]
+    assert summary(frame, rows, CONFIG)["improved_slices_below_30db_share"] == 1.0
 
 
 def test_the_summary_leaves_the_clean_slice_out_of_the_gain(folder: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from remint.classifier.teacher import TeacherConfig
+from remint.export.card import PapersConfig
 from remint.export.destination import folder_name
 from remint.export.export import Summary, export
 from remint.export.filters import FilterConfig
@@ -39,6 +40,7 @@ CONFIG = ExportConfig(
     reals=RealsConfig(0.0, TeacherConfig(4, 8, 1e-3, 8, 4, 3, 0.1, "none"), 100),
     shard_megabytes=1,
     c2pa=UNSIGNED,
+    papers=PapersConfig("cc0-1.0", "2026-01-31"),
 )
 
 
@@ -63,6 +65,13 @@ class FakeMinter:
 
     def logits(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
         return images.mean((1, 2, 3)).astype(np.float32)
+
+
+class WithoutOne(FakeMinter):
+    """Mints blank images of class 1, which the filters reject."""
+
+    def one(self, label: int, seed: int) -> np.ndarray:
+        return super().one(label, seed) // (100 if label == 1 else 1)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +156,30 @@ def test_hugging_face_reads_all_three_formats_and_the_card(
         assert len(found) == 16 and picture.size == (12, 12)
 
 
+def test_hugging_face_gives_labels_by_name_with_the_numbers_of_the_set(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    export(WithoutOne(["z", "k", "a"]), None, CONFIG, tmp_path / "out", [])
+    loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert list(loaded) == ["train"]
+    labels = loaded["train"].features["label"]
+    assert labels.names == ["z", "k", "a"] and set(loaded["train"]["label"]) == {0, 2}
+
+
+def test_folders_keep_the_number_of_a_class_without_an_image(tmp_path: Path) -> None:
+    from torchvision.datasets import ImageFolder
+
+    export(WithoutOne(["a", "b", "c"]), None, CONFIG, tmp_path / "out", [])
+    folder = ImageFolder(str(tmp_path / "out/imagefolder/train"), allow_empty=True)
+    assert folder.class_to_idx == {"a": 0, "b": 1, "c": 2} and set(folder.targets) == {0, 2}
+    assert [file.name for file in (tmp_path / "out/imagefolder/train/b").iterdir()] == [".empty"]
+
+
+def test_a_day_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="published: found 'soon', needed a day"):
+        PapersConfig("unknown", "soon")
+
+
 def test_the_manifest_tells_hashes_seed_label_model_and_data(made: tuple[Path, Summary]) -> None:
     import hashlib
 
@@ -208,6 +241,7 @@ def test_mlcroissant_validates_and_reads_the_description(
     with caplog.at_level(logging.WARNING):
         dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "out" / "croissant.json"))
     assert not dataset.metadata.ctx.issues.errors and "not standard" not in caplog.text
+    assert not dataset.metadata.ctx.issues.warnings
     rows = manifest(tmp_path / "out").set_index("id")
     records = list(dataset.records("images"))
     for record in records:
@@ -327,11 +361,7 @@ def test_another_set_than_the_generators_is_refused(tmp_path: Path) -> None:
 def test_a_class_of_which_nothing_passes_is_named_and_the_others_are_exported(
     tmp_path: Path,
 ) -> None:
-    class Blank(FakeMinter):
-        def one(self, label: int, seed: int) -> np.ndarray:
-            return super().one(label, seed) // (100 if label == 1 else 1)
-
-    summary = export(Blank(["a", "b", "c"]), None, CONFIG, tmp_path / "out", [])
+    summary = export(WithoutOne(["a", "b", "c"]), None, CONFIG, tmp_path / "out", [])
     images = ImageSet(tmp_path / "out" / "set")
     assert images.frame()["label"].value_counts().to_dict() == {0: 4, 2: 4}
     assert images.class_names == ["a", "b", "c"] and summary.metrics["classes_missing"] == 1

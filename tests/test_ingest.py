@@ -33,6 +33,7 @@ CONFIG = IngestConfig(
     max_pixels=10_000,
     shares=Shares(0.7, 0.15, 0.15),
     seed=1,
+    near_duplicates="group",
     limit=0,
     max_bad_share=0.5,
     workers=1,
@@ -265,3 +266,11 @@ def test_a_mixture_with_dead_leaves_is_ingested_the_same_by_one_worker_and_by_tw
 def test_a_mixture_that_makes_no_sense_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
         replace(CONFIG, **change)
+
+
+def test_the_refusal_of_small_files_names_the_fit_and_the_size(tmp_path):
+    for seed in range(6):
+        save(tmp_path / "in" / f"{seed}.png", pixels(seed, 5 if seed else 9, 9))
+    words = r"5 of 6 .*5 are too small for their tiles: let ingest\.fit pad or resize.*ingest\.size"
+    with pytest.raises(ValueError, match=words):
+        run(tmp_path / "in", tmp_path / "clean", fit="tiles", shares=ONLY_TRAIN)

@@ -39,6 +39,7 @@ ingest:
   max_pixels: 1000000
   shares: {train: 0.6, val: 0.2, test: 0.2}
   seed: 1
+  near_duplicates: group
   limit: 40
   max_bad_share: 0.1
   workers: 1

@@ -56,6 +56,7 @@ SECTION: dict[str, Any] = {
     },
     "shard_megabytes": 8,
     "c2pa": {"certificate": "", "key": "", "algorithm": "es256"},
+    "papers": {"license": "unknown", "published": ""},
 }
 
 

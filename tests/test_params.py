@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -99,6 +100,13 @@ def test_yaml_that_is_none_is_an_error_of_one_sentence(tmp_path: Path) -> None:
 def test_the_defaults_are_what_each_stage_needs(root: Path, section: str) -> None:
     config = params.load(section, SECTIONS[section], root / "params.yaml")
     assert isinstance(config, SECTIONS[section])
+
+
+def test_make_help_says_how_long_each_preset_takes(root: Path) -> None:
+    told = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True, check=True)
+    lines = dict(line.split(maxsplit=1) for line in told.stdout.splitlines() if " " in line)
+    for name in presets.names():
+        assert re.search("minute|not measured", lines[name]), name
 
 
 @pytest.mark.parametrize("name", presets.names())

@@ -54,6 +54,8 @@ def write_ingest(folder: Path) -> Path:
     sizes = {"height": {"min": 8, "max": 30, "mean": 20.5}}
     statistics = {"sizes": sizes, "channels": 1, "mean": [3.0], "std": [4.0], "unlabelled": 0}
     statistics |= {"class_counts": {"<i>cat</i>": {"train": 5, "val": 1, "test": 2}}}
+    statistics |= {"near_duplicates": {"examples": [["1.png (a)", "1.jpg (a)"]]}}
+    statistics |= {"label_conflicts": [["2.png (a)", "2.png (<b>)"]]}
     (folder / "metrics.json").write_text(json.dumps(counts))
     (folder / "statistics.json").write_text(json.dumps(statistics))
     rows = pd.DataFrame({"source": [ODD, "other.png"], "reason": ["truncated", "empty"]})
@@ -149,6 +151,7 @@ def test_all_parts_of_the_issue_are_on_the_page(folders: list[Path]) -> None:
     for part in parts:
         assert part in text, part
     assert "and 1 more in quarantine.csv" in text
+    assert "1.png (a), 1.jpg (a)" in text and "2.png (a), 2.png (&lt;b&gt;)" in text
 
 
 def test_the_map_s_promise_stands_on_the_page_with_its_coverage_by_slice(
@@ -211,6 +214,9 @@ def test_the_verdict_counts_and_names_what_is_worse() -> None:
     assert "It makes worse: Holes 3." in found.sentences
     assert "No clear gain in: Mixed damage." in found.sentences
     assert "The classical filter is as good or better in: Gaussian noise 3." in found.sentences
+    blurred = [{**SLICES[0], "ssim_classical": 0.8}]
+    said = "Above the classical filter by PSNR, but below it by SSIM: Gaussian noise 1."
+    assert said in verdict(METRICS, blurred).sentences and said not in found.sentences
 
 
 @pytest.mark.parametrize(
@@ -255,6 +261,13 @@ def test_curves_draw_each_stage_and_skip_gaps_and_constants_hold() -> None:
     for stage in (0, 1):
         drawn = re.findall(rf'd="([^"]*)"[^>]*stroke: var\(--s{stage}\)', by_images.svg)
         assert [len(path.split("L")) for path in drawn] == [10]
+
+
+def test_what_a_restorer_is_to_be_better_than_stands_in_its_curve() -> None:
+    frame = pd.DataFrame({"images": [0, 9], "val_psnr": [21.0, 25], "val_psnr_input": [20.0, 20]})
+    (chart,) = panels(frame, 10)
+    assert "stroke: var(--s0)" in chart.svg and "stroke-dasharray" in chart.svg
+    assert "their input" in chart.title
 
 
 def test_a_chart_is_the_same_each_time_and_brings_no_colour_font_or_name_of_its_own() -> None:

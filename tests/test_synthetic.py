@@ -10,6 +10,7 @@ import pytest
 
 from remint.classifier.teacher import TeacherConfig
 from remint.core.ranges import check
+from remint.export.card import PapersConfig
 from remint.export.filtering import Filter, absent, build_filters, filtered
 from remint.export.filters import FILTERS, SETTINGS, Candidate, FilterConfig, MintedBatch
 from remint.export.marking import SigningConfig
@@ -30,8 +31,9 @@ OFF = FilterConfig(None, False, None, None, None, None)
 ALL = FilterConfig(4.0, True, 0.5, None, 0.01, 0.01)
 REALS = RealsConfig(0.07, TeacherConfig(8, 32, 3e-3, 100, 20, 3, 0.1, "none"), 500)
 CONFIG = ExportConfig(
-    1, "cpu", (), 5, False, 4.0, ("set",), ALL, REALS, 1, SigningConfig("", "", "es256")
-)
+    1, "cpu", (), 5, False, 4.0, ("set",), ALL, REALS, 1, SigningConfig("", "", "es256"),
+    PapersConfig("unknown", ""),
+)  # fmt: skip
 
 
 def drawn(label: int, seed: int, channels: int = 1) -> np.ndarray:

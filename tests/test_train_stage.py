@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -69,8 +70,11 @@ def arguments(folder: Path) -> list[str]:
     return [*paths, "--params", str(folder / "params.yaml")]
 
 
-def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(folder: Path) -> None:
+def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     train_restorer.main(arguments(folder))
+    assert re.search(r"val \d+\.\d\d dB, its input \d+\.\d\d dB", capsys.readouterr().out)
     names = {path.name for path in (folder / "model").iterdir()}
     assert names == {
         "adversarial.safetensors",
@@ -81,7 +85,8 @@ def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(folder: Path) -> 
         "samples",
     }
     history = pd.read_csv(folder / "model/history.csv")
-    assert history["images"].is_monotonic_increasing
+    assert history["images"].is_monotonic_increasing and history["minutes"].is_monotonic_increasing
+    assert {"val_psnr", "val_psnr_input"} <= set(history)
     assert list(history["stage"].unique()) == ["fidelity", "adversarial"]
     assert Restorer.load(folder / "model").card["images_seen"] == 1920
 

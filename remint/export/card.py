@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
+import pyarrow as pa
 from huggingface_hub import DatasetCardData
 
 from remint.export.counts import Counts
 from remint.export.filters import FILTERS
-from remint.export.writers import SPLIT
+from remint.export.writers import SCORES, SPLIT
+from remint.images.imagerows import FIELDS, IMAGE
 
 FILES = {
     "set": "set/part-*.parquet",
@@ -19,7 +22,9 @@ CONTENTS = {
     "set": "`set/`: Parquet, one row an image, pixels (PNG) and scores together; the layout of "
     "Hugging Face `datasets`, read by pandas, DuckDB and Remint as it is",
     "imagefolder": f"`imagefolder/{SPLIT}/CLASS/*.png`: for `torchvision.datasets.ImageFolder` "
-    "and `load_dataset('imagefolder')`",
+    "and `load_dataset('imagefolder')`, which number folders in the order of their names; the "
+    "numbers of this set stand in `manifest.parquet`. The folder of a class without an image is "
+    "kept, so that no other takes its number (torchvision wants `allow_empty=True` then)",
     "webdataset": f"`webdataset/{SPLIT}-*.tar`: WebDataset shards of png, cls and json",
 }
 SIZES = (("n<1K", 10**3), ("1K<n<10K", 10**4), ("10K<n<100K", 10**5), ("100K<n<1M", 10**6))
@@ -42,6 +47,26 @@ DISTILLATION = (
 
 
 @dataclass(frozen=True)
+class PapersConfig:
+    """What only whoever hands an export on can know.
+
+    license: of the images, a name such as cc-by-4.0 or an address; published: YYYY-MM-DD, or "".
+    """
+
+    license: str
+    published: str
+
+    def __post_init__(self) -> None:
+        if self.published:
+            try:
+                date.fromisoformat(self.published)
+            except ValueError:
+                raise ValueError(
+                    f'published: found {self.published!r}, needed a day as "2026-01-31", or ""'
+                ) from None
+
+
+@dataclass(frozen=True)
 class ExportFacts:
     """Where an export comes from.
 
@@ -58,6 +83,7 @@ class ExportFacts:
     seed: int
     formats: Sequence[str]
     signed: bool
+    papers: PapersConfig
 
 
 def card(
@@ -95,19 +121,46 @@ def _front_matter(facts: ExportFacts, images: int) -> Iterator[str]:
     task = "image-classification" if facts.class_names else "unconditional-image-generation"
     size = next((name for name, below in SIZES if images < below), "n>1M")
     files = [{"split": SPLIT, "path": FILES[facts.formats[0]]}]
+    features = _features(facts)
     metadata = DatasetCardData(
         pretty_name="Minted images",
-        license="unknown",
+        license=facts.papers.license,
         tags=["synthetic", "machine-generated"],
         task_categories=[task],
         annotations_creators=["machine-generated"],
         size_categories=[size],
         configs=[{"config_name": "default", "data_files": files}],
+        dataset_info={"features": features} if features else None,
     )
     yield "---"
     yield metadata.to_yaml()
     yield "---"
     yield ""
+
+
+def _features(facts: ExportFacts) -> list[dict[str, Any]]:
+    """Return the set's columns as `datasets` names them, labels by name.
+
+    Of folders and tar files it finds them out itself, whatever is said here.
+    """
+    if facts.formats[0] != "set":
+        return []
+    return [_column(field, facts.class_names) for field in (*FIELDS, *SCORES)]
+
+
+def _column(field: pa.Field, names: Sequence[str]) -> dict[str, Any]:
+    if field.name == "label" and names:
+        numbered = {str(number): name for number, name in enumerate(names)}
+        return {"name": "label", "dtype": {"class_label": {"names": numbered}}}
+    if field.type == IMAGE:
+        return {"name": field.name, "dtype": "image"}
+    if pa.types.is_list(field.type):
+        return {"name": field.name, "sequence": _dtype(field.type.value_type)}
+    return {"name": field.name, "dtype": _dtype(field.type)}
+
+
+def _dtype(kind: pa.DataType) -> str:
+    return {"float": "float32"}.get(str(kind), str(kind))
 
 
 def _summary(facts: ExportFacts, metrics: Mapping[str, float]) -> Iterator[str]:

@@ -5,6 +5,7 @@ Specification: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.0.html
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,9 @@ def croissant(facts: ExportFacts, folder: Path, images: int) -> dict[str, Any]:
         description=f"{images} synthetic images made by a trained generator; no real scenes.",
         keywords=["synthetic", "machine-generated", *facts.class_names],
         version="1.0.0",
+        license=[facts.papers.license],
+        cite_as=_citation(facts),
+        date_published=datetime.fromisoformat(day) if (day := facts.papers.published) else None,
         data_collection=f"Minted by a generator with weights {facts.model}.",
         data_collection_type=["Software Collection"],
         distribution=[
@@ -74,6 +78,14 @@ def croissant(facts: ExportFacts, folder: Path, images: int) -> dict[str, Any]:
         record_sets=records,
     ).to_json()
     return described
+
+
+def _citation(facts: ExportFacts) -> str:
+    """Return BibTeX that names what the images were made by."""
+    key = f"minted-{facts.model[:8]}-{facts.seed}"
+    year = f", year = {{{facts.papers.published[:4]}}}" if facts.papers.published else ""
+    made = f"Made by a generator with weights {facts.model} from seed {facts.seed}"
+    return f"@misc{{{key}, title = {{Minted images}}{year}, note = {{{made}}}}}"
 
 
 def _filled(manifest: Path) -> set[str]:

@@ -108,6 +108,7 @@ def _facts(model: Model, reals: RealSide | None, config: ExportConfig) -> Export
         seed=config.seed,
         formats=config.formats,
         signed=bool(config.c2pa.certificate),
+        papers=config.papers,
     )
 
 
@@ -116,7 +117,7 @@ def _writers(folder: Path, facts: ExportFacts, config: ExportConfig) -> Iterator
     files = "imagefolder" if "imagefolder" in config.formats else None
     yield Manifest(folder / "manifest.parquet", hashes, files)
     if files:
-        yield Folders(folder / files)
+        yield Folders(folder / files, facts.class_names)
     if "webdataset" in config.formats:
         yield Tars(folder / "webdataset", config.shard_megabytes * 2**20)
 

@@ -10,6 +10,7 @@ from annotated_types import Ge, Le
 from remint.core.device import DeviceName
 from remint.core.randomness import philox_key
 from remint.core.ranges import Megabytes, Seed
+from remint.export.card import PapersConfig
 from remint.export.filtering import Filter, filtered
 from remint.export.filters import Candidate, FilterConfig, MintedBatch
 from remint.export.marking import SigningConfig
@@ -53,7 +54,7 @@ class ExportConfig:
     balance: instead so many that real training images and minted ones together come to the same
     number in each of them: that of the largest, or `per_class` where that is more. attempts: images
     minted at most for one that is wanted. reals: how real images are asked; None: not at all.
-    shard_megabytes: of Parquet and tar files.
+    shard_megabytes: of Parquet and tar files; papers: what its card and Croissant file cannot know.
     """
 
     seed: Seed
@@ -67,6 +68,7 @@ class ExportConfig:
     reals: RealsConfig | None
     shard_megabytes: Megabytes
     c2pa: SigningConfig
+    papers: PapersConfig
 
     def __post_init__(self) -> None:
         if self.per_class == 0 and not self.balance:

@@ -23,6 +23,7 @@ from remint.images.imageset import EncodedRecord
 
 SPLIT = "train"  # minted images are for training alone
 UNLABELLED = "unlabelled"
+EMPTY = ".empty"
 MANIFEST_ROWS = 4096
 SHARD_IMAGES = 10_000  # of a tar file at most: its writer remembers the names of one
 # what the image set holds beside its own columns
@@ -86,17 +87,28 @@ class Writer(ExitStack):
 
 
 class Folders(Writer):
-    """ImageFolder: `root`/train/CLASS/KEY.png."""
+    """ImageFolder: `root`/train/CLASS/KEY.png.
 
-    def __init__(self, root: Path) -> None:
+    A class without an image has a folder too, with an empty hidden file that DVC and git keep: its
+    loaders number folders, and the others' numbers must not move up.
+    """
+
+    def __init__(self, root: Path, class_names: Sequence[str]) -> None:
         super().__init__()
-        self._root = root / SPLIT
+        self._root, self._folders = root / SPLIT, [folder_name(name) for name in class_names]
+        self.callback(self._keep_places)
 
     def add(self, image: ExportedImage) -> None:
         """Write one PNG."""
         folder = self._root / image.folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{image.key}.png").write_bytes(image.png)
+
+    def _keep_places(self) -> None:
+        for name in self._folders:
+            if not (self._root / name).exists():
+                (self._root / name).mkdir(parents=True)
+                (self._root / name / EMPTY).touch()
 
 
 class Tars(Writer):

@@ -9,7 +9,7 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -58,6 +58,7 @@ __all__ = [
     "encode",
     "is_mask",
     "pixel_id",
+    "resplit",
     "write",
 ]
 CACHED_GROUPS = 16
@@ -70,11 +71,13 @@ def write(
     metadata: Mapping[str, Any],
     extra_fields: Sequence[pa.Field] = (),
     shard_bytes: int = 256 * 2**20,
+    settle: Callable[[Path], None] = lambda _: None,
 ) -> int:
     """Write `records` as the set at `path`, in their order, and return the number of rows.
 
     The set appears, in place of an older one, only when the last row is written; memory holds one
-    row group. metadata: JSON-able; comes back as `ImageSet.metadata` with "schema_version".
+    row group. metadata: JSON-able; comes back as `ImageSet.metadata` with "schema_version"; settle:
+    called with the whole set's hidden folder before it appears, unless this raises.
     Raises ImageSetError for a record whose pixels, split or extra values do not fit.
     """
     schema = set_schema(metadata, extra_fields)
@@ -93,7 +96,28 @@ def write(
         (folder / COUNTS_FILE).write_text(
             json.dumps({"shards": max(1, shard), "rows": rows}) + "\n"
         )
+        settle(folder)
     return rows
+
+
+def resplit(path: Path, splits: Sequence[str]) -> None:
+    """Give the rows of a set that nobody reads yet these splits, in order; all else stays."""
+    given = pa.array(splits, pa.string())
+    start = 0
+    for shard in shards_of(path):
+        fresh = shard.with_suffix(".fresh")
+        with pq.ParquetFile(shard) as file:
+            part = _Part(fresh, file.schema_arrow)
+            try:
+                for number in range(file.num_row_groups):
+                    group = file.read_row_group(number)
+                    column = group.schema.get_field_index("split")
+                    fresh_splits = given.slice(start, group.num_rows)
+                    part.add(group.set_column(column, "split", fresh_splits))
+                    start += group.num_rows
+            finally:
+                _close(part)
+        fresh.replace(shard)
 
 
 class _Part:

@@ -17,15 +17,18 @@ from remint.core.workers import ordered_map
 from remint.images import fitting, imagefile, imageset
 from remint.images.fitting import Fit
 from remint.images.imageset import IMAGE, EncodedRecord, Record, pixel_id
-from remint.ingest.census import Census
+from remint.ingest.census import Census, picture_key
 from remint.ingest.dead_leaves import DeadLeavesConfig
+from remint.ingest.grouping import settle
 from remint.ingest.items import Item, Source
+from remint.ingest.lookalikes import Pictures, thumbnail
 from remint.ingest.scenes import Match, PairsConfig, matched
 from remint.ingest.sources import Kind, SourceSettings
 from remint.ingest.splits import Shares, split_of
 from remint.ingest.tables import TableConfig
 
 Colour = Literal["grey", "colour", "auto"]
+NearDuplicates = Literal["group", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,10 @@ class IngestConfig:
     from; pairs: what is asked of their halves; fit, size: see `fitting.fit`; colour: grey
     (luma), colour (grey repeated) or auto (colour as soon as one readable file stores colour, else
     grey); background: grey value under transparency and in padding; max_pixels: larger files are
-    refused; shares, seed: of the split; limit: at most that many items, evenly spaced (0: all);
-    max_bad_share: of items that may end in quarantine, 0..1; workers: processes (0: all cores);
-    shard_megabytes: size of a shard, in MiB.
+    refused; shares, seed: of the split; near_duplicates: whether pictures that look the same are
+    kept in one split; limit: at most that many items, evenly spaced (0: all); max_bad_share: of
+    items that may end in quarantine, 0..1; workers: processes (0: all cores); shard_megabytes: size
+    of a shard, in MiB.
     """
 
     source: Kind | tuple[Kind, ...]
@@ -54,6 +58,7 @@ class IngestConfig:
     max_pixels: Annotated[int, Ge(1), Le(imagefile.PIXEL_CEILING)]
     shares: Shares
     seed: Seed
+    near_duplicates: NearDuplicates
     limit: Annotated[int, Ge(0), Le(10**12)]
     max_bad_share: Share
     workers: Workers
@@ -78,18 +83,24 @@ class IngestConfig:
 class Prepared:
     """What became of one item: rows ready to be written, or the problem that it has.
 
+    fixed: the source's own word decided the split; own_test: see `Item`;
     picture: names what was read: rows of one picture are no independent images; size: (height,
     width) as used; sums: per row and channel the sum of pixels and of squares; match: of a real
-    pair.
+    pair; thumbnail: see `lookalikes`; small: the problem is the size.
     """
 
     source: str
+    label: int | None = None
+    fixed: bool = False
+    own_test: bool = False
     rows: tuple[EncodedRecord, ...] = ()
     sums: tuple[np.ndarray, ...] = ()
     size: tuple[int, int] = (0, 0)
     picture: str = ""
     match: Match | None = None
+    thumbnail: bytes = b""
     problem: str | None = None
+    small: bool = False
 
 
 def ingest(
@@ -102,15 +113,21 @@ def ingest(
     """Write the images of `source` as the set at `target` and return the number of rows.
 
     census is filled on the way, and stays filled when this raises ValueError: for more bad items
-    than `max_bad_share` allows, for a split that stays empty against its share, and for no images
-    at all; then nothing is written. watch: wraps the items as they get ready, to show progress.
+    than `max_bad_share` allows, for a split or a class that stays empty, and for no images at all;
+    then nothing is written. watch: wraps the items as they get ready, to show progress.
     """
     channels = channel_count(source, config)
     work = partial(prepare, config=config, channels=channels)
     prepared = ordered_map(work, source.items(), config.workers, weight=_weight)
+    pictures = Pictures()
+
+    def settled(folder: Path) -> None:
+        settle(folder, pictures, census, source.class_names)
+        census.check(config.max_bad_share, asdict(config.shares), source.class_names)
+
     return imageset.write(
         target,
-        _accepted(watch(prepared), config, census),
+        _accepted(watch(prepared), config, census, pictures),
         metadata={
             "class_names": source.class_names,
             "channels": channels,
@@ -118,6 +135,7 @@ def ingest(
         },
         extra_fields=[pa.field("damaged", IMAGE)] if source.paired else [],
         shard_bytes=config.shard_megabytes * 2**20,
+        settle=settled,
     )
 
 
@@ -135,8 +153,9 @@ def channel_count(source: Source, config: IngestConfig) -> int:
 
 def prepare(item: Item, config: IngestConfig, channels: int) -> Prepared:
     """Read, fit and encode one item; depends on the arguments alone, so any worker may do it."""
+    named = partial(Prepared, item.source, item.label, item.split is not None, item.own_test)
     if item.problem is not None:
-        return Prepared(item.source, problem=item.problem)
+        return named(problem=item.problem)
     try:
         whole = [
             _pixels(image, config) for image in (item.image, item.damaged) if image is not None
@@ -148,14 +167,15 @@ def prepare(item: Item, config: IngestConfig, channels: int) -> Prepared:
         images = [imagefile.to_channels(image, channels) for image in whole]
         parts = [list(fitting.fit(i, config.fit, config.size, config.background)) for i in images]
     except (imagefile.ImageFileError, fitting.TooSmallError) as error:
-        return Prepared(item.source, problem=str(error))
+        return named(problem=str(error), small=isinstance(error, fitting.TooSmallError))
     key = pixel_id(images[0]) if config.fit == "tiles" or item.damaged else None
     records = [_record(item, layers, key, config) for layers in zip(*parts, strict=True)]
     height, width, _ = whole[0].shape
     rows = tuple(imageset.encode(record) for record in records)
     sums = tuple(_sums(record.image) for record in records)
     picture = item.group or key or records[0].id
-    return Prepared(item.source, rows, sums, (height, width), picture, match)
+    shown = thumbnail(images[0]) if config.near_duplicates == "group" else b""
+    return named(rows, sums, (height, width), picture, match, shown)
 
 
 def _record(
@@ -179,22 +199,28 @@ def _shares(item: Item, config: IngestConfig) -> Shares:
 
 
 def _accepted(
-    prepared: Iterable[Prepared], config: IngestConfig, census: Census
+    prepared: Iterable[Prepared], config: IngestConfig, census: Census, pictures: Pictures
 ) -> Iterator[EncodedRecord]:
-    """Yield the rows to write, each pixel content once; memory: 16 bytes of id a row, and a set."""
-    seen: set[bytes] = set()
-    for item in prepared:
-        census.item(item.source, item.size, item.problem)
-        census.match(item.match)
-        for record, sums in zip(item.rows, item.sums, strict=True):
+    """Yield the rows to write, each pixel content once; memory: ids, and 256 bytes a picture."""
+    seen: dict[bytes, int] = {}
+    for one in prepared:
+        census.item(one.source, one.label, one.size, one.problem, one.small)
+        census.match(one.match)
+        start = len(seen)
+        for record, sums in zip(one.rows, one.sums, strict=True):
             id = bytes.fromhex(record.row["id"])
             if id in seen:
                 census.duplicates += 1
                 continue
-            seen.add(id)
-            census.row(record.row, sums, item.picture)
+            seen[id] = len(seen)
+            census.row(record.row, sums, one.picture)
             yield record
-    census.check(config.max_bad_share, asdict(config.shares))
+        if one.rows and len(seen) == start and one.label is not None:
+            first = seen[bytes.fromhex(one.rows[0].row["id"])]
+            census.repeated.append((first, one.source, one.label))
+        elif one.thumbnail and len(seen) > start:
+            key, count = picture_key(one.picture), len(seen) - start
+            pictures.add(one.thumbnail, key, start, count, one.fixed, one.own_test)
 
 
 def _pixels(

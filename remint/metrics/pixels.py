@@ -17,6 +17,9 @@ PEAK = 255.0
 # PSNR of identical images is infinite: values are capped here, above what an eye can tell, so that
 # a few exact images do not rule a mean; callers count the capped ones.
 PSNR_CAP = 50.0
+# A whole image is never compared above this: 40 dB is an error of 2.5 levels, which nobody sees.
+WHOLE_CEILING = 40.0
+CLEAN = "clean"  # the kind of "damage" of images left whole
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 _C1, _C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
@@ -36,6 +39,11 @@ def psnr_score(image: np.ndarray, target: np.ndarray, mask: np.ndarray | None = 
         return float("nan")
     error = float(kept.mean())
     return PSNR_CAP if error == 0 else min(PSNR_CAP, 10.0 * math.log10(PEAK**2 / error))
+
+
+def psnr_ceiling(kind: str) -> float:
+    """Return the dB up to which images with this kind of damage are compared."""
+    return WHOLE_CEILING if kind == CLEAN else PSNR_CAP
 
 
 def ssim_score(image: np.ndarray, target: np.ndarray) -> float:

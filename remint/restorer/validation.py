@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from remint.core.arrays import to_tensor, to_uint8
 from remint.core.randomness import generator
 from remint.images.imageset import ImageSet
+from remint.metrics.pixels import psnr_ceiling, psnr_score
 from remint.restorer.restorer import Restorer
 
 SIDE = 128  # px; larger images are looked at through their centre
@@ -25,6 +26,7 @@ class Validation:
         rows = (clean if noise_sigma is not None else corrupted).frame("val")
         chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))
         self.pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.ceilings: list[float] = []
         where = clean.frame("val").set_index("id")["position"]
         for row in rows.iloc[chosen].to_dict("records"):
             target = clean.at(int(where[row.get("clean_id", row["id"])]))[1]
@@ -34,16 +36,21 @@ class Validation:
                 noise = generator(seed, "validation", row["id"]).standard_normal(pair[0].shape)
                 pair = (pair[0] + torch.from_numpy(noise).float() * noise_sigma / 127.5, pair[1])
             self.pairs.append(pair)
+            self.ceilings.append(psnr_ceiling(row.get("kind", "")))
 
     def psnr(self, restorer: Restorer) -> dict[str, float]:
-        """Return the mean of per-image PSNR in dB of restored and of damaged images."""
+        """Return the mean of per-image PSNR in dB of restored and of damaged images.
+
+        As in the evaluation: of 8-bit images, up to the same ceilings.
+        """
         if not self.pairs:
             return {}
         restored = [(restorer(damaged[None])[0], target) for damaged, target in self.pairs]
-        return {
-            "val_psnr": _mean_psnr(restored),
-            "val_psnr_input": _mean_psnr(self.pairs),
-        }
+        return {"val_psnr": self._mean(restored), "val_psnr_input": self._mean(self.pairs)}
+
+    def _mean(self, pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
+        scores = [psnr_score(to_uint8(image), to_uint8(target)) for image, target in pairs]
+        return float(np.minimum(scores, self.ceilings).mean())
 
     def grid(self, restorer: Restorer) -> np.ndarray | None:
         """Return uint8 HWC: a row a pair, damaged, restored, target; None without pairs."""
@@ -65,9 +72,3 @@ def _centre(image: np.ndarray) -> np.ndarray:
 def _padded(image: torch.Tensor, size: list[int]) -> torch.Tensor:
     missing = (0, size[1] - image.shape[2] + 2, 0, size[0] - image.shape[1] + 2)
     return F.pad(image, missing, value=1.0)
-
-
-def _mean_psnr(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
-    errors = [(image.clamp(-1, 1) - target).square().mean() for image, target in pairs]
-    # peak to peak of [-1, 1] is 2; capped at 100 dB
-    return float((10 * torch.log10(4 / torch.stack(errors).clamp(min=4e-10))).mean())

@@ -16,9 +16,9 @@ from remint.images.imageset import ImageSet
 from remint.metrics.features import Extractor, cached_features
 from remint.metrics.frechet import frechet_distance_of_features
 from remint.metrics.kernel import kernel_distance
+from remint.metrics.pixels import CLEAN
 from remint.metrics.validity import FD_FIGURE, FD_TREND, KID_LEAST
 from remint.networks import efflite
-from remint.restorer_evaluation.scoring import CLEAN
 
 # Images a side below which a figure is noise: KID; a Frechet distance as a trend, as a figure.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from remint.core.randomness import philox_key
-from remint.restorer_evaluation.scoring import CLEAN
+from remint.metrics.pixels import CLEAN
 
 ERROR_FULL = 64  # levels of error that show as the brightest colour, the same in every picture
 PICTURES = ("input", "classical", "output", "target", "error")

@@ -4,11 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from remint.metrics.pixels import PairDistance, psnr_score, ssim_score
-
-CLEAN = "clean"
-# A whole image is never compared above this: 40 dB is an error of 2.5 levels, which nobody sees.
-CLEAN_CEILING = 40.0
+from remint.metrics.pixels import PairDistance, psnr_ceiling, psnr_score, ssim_score
 
 Figures = dict[str, float]
 
@@ -46,7 +42,7 @@ def figures_of(answer: Answer, kind: str, lpips: PairDistance | None = None) -> 
 
 
 def _gain(before: float, after: float, kind: str) -> float:
-    ceiling = CLEAN_CEILING if kind == CLEAN else np.inf
+    ceiling = psnr_ceiling(kind)
     return float(min(after, ceiling) - min(before, ceiling))
 
 

@@ -8,12 +8,11 @@ import pandas as pd
 
 from remint.core.randomness import generator
 from remint.metrics.intervals import Interval, bootstrap_mean
-from remint.metrics.pixels import PSNR_CAP
+from remint.metrics.pixels import CLEAN, PSNR_CAP, psnr_ceiling
 from remint.restorer.ensemble import PASSES
 from remint.restorer_evaluation.classical import TunedMethod
 from remint.restorer_evaluation.coverage import coverage_means
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Slice
-from remint.restorer_evaluation.scoring import CLEAN, CLEAN_CEILING
 
 MEANS = (
     "psnr_input",
@@ -42,12 +41,10 @@ def slice_rows(
     for key, part in frame.groupby(["kind", "severity"], sort=True):
         kind, severity = slice_of(key)
         row: dict[str, Any] = {"kind": kind, "severity": severity, "images": len(part)}
-        row |= _means(part) | _gain(part, f"{kind}.{severity}", config)
+        row |= _means(compared(part, kind)) | _gain(part, f"{kind}.{severity}", config)
         row |= _counts(part) | coverage_means(part)
         if (kind, severity) in tuned:
             row |= _against_classical(part, tuned[kind, severity])
-        if kind == CLEAN:
-            row["psnr_capped40"] = _capped(part)
         rows.append(row)
     return rows
 
@@ -86,7 +83,7 @@ def summary(
         figures["worse_share"] = float(damaged["worse"].mean())
         figures |= _shares(rows)
     if len(clean):
-        figures["clean_psnr_capped40"] = _capped(clean)
+        figures["clean_psnr_capped40"] = float(compared(clean, CLEAN)["psnr"].mean())
     return figures
 
 
@@ -121,8 +118,10 @@ def _counts(part: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _capped(part: pd.DataFrame) -> float:
-    return float(part["psnr"].clip(upper=CLEAN_CEILING).mean())
+def compared(part: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return the images of a slice with both PSNRs up to the ceiling of their gain."""
+    named = [name for name in ("psnr_input", "psnr") if name in part]
+    return part.assign(**{name: part[name].clip(upper=psnr_ceiling(kind)) for name in named})
 
 
 def _shares(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -131,7 +130,9 @@ def _shares(rows: list[dict[str, Any]]) -> dict[str, float]:
     rivals = [row for row in rows if "psnr_classical" in row]
     shares = {}
     if bad:
-        shares["improved_slices_share"] = float(np.mean([row["gain"] > 0 for row in bad]))
+        shares["improved_slices_below_30db_share"] = float(
+            np.mean([row["gain"] > 0 for row in bad])
+        )
     if rivals:
         better = [row["psnr"] > row["psnr_classical"] for row in rivals]
         shares["above_classical_slices_share"] = float(np.mean(better))

@@ -42,6 +42,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--unfiltered", action="store_true", help="no real set, no filters but exact duplicates")
     add("--formats", nargs="+", choices=FORMATS, default=FILES, help="what to write")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
+    add("--license", default="unknown", help="of the images: cc-by-4.0, or an address")
+    add("--published", default="", metavar="DAY", help="for the Croissant file: 2026-01-31")
     add("--certificate", default="", help="PEM chain to sign with (C2PA); needs remint[c2pa]")
     add("--key", default="", help="PEM private key of the certificate")
     add("--algorithm", default="es256", help="of the key: es256, ps256, ed25519, ...")
@@ -67,6 +69,7 @@ def run(given: argparse.Namespace) -> None:
 
 
 def _options(given: argparse.Namespace) -> dict[str, Any]:
+    from remint.export.card import PapersConfig
     from remint.export.marking import SigningConfig
 
     return {
@@ -77,6 +80,7 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
         "balance": given.balance,
         "formats": tuple(given.formats),
         "c2pa": SigningConfig(given.certificate, given.key, given.algorithm),
+        "papers": PapersConfig(given.license, given.published),
     }
 
 

@@ -13,15 +13,14 @@ from remint.images.imagefile import encode_png
 from remint.images.sheets import sheet
 from remint.metrics.features import EffLiteExtractor, Extractor
 from remint.metrics.optional import inception_extractor
-from remint.metrics.pixels import PSNR_CAP, SSIM_SIGMA, SSIM_WINDOW
+from remint.metrics.pixels import PSNR_CAP, SSIM_SIGMA, SSIM_WINDOW, WHOLE_CEILING
 from remint.restorer.doubt import Doubt
 from remint.restorer.ensemble import NOTE
 from remint.restorer_evaluation.classical import TunedMethod
 from remint.restorer_evaluation.distances import Comparison, SetDistances, Sets, damaged_rows
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Slice, Targets, damage_of
 from remint.restorer_evaluation.galleries import PICTURES, choose, error_map, levels_map
-from remint.restorer_evaluation.scoring import CLEAN_CEILING
-from remint.restorer_evaluation.slicing import slice_rows, summary
+from remint.restorer_evaluation.slicing import DAMAGED_BELOW, slice_rows, summary
 from tasks.stage import stage
 
 FACTS = ("id", "kind", "severity", "psnr_input", "psnr", "psnr_classical")
@@ -69,7 +68,8 @@ def _window_notes(measured: Evaluation) -> list[str]:
     notes = [
         f"PSNR: mean of per-image values in dB, identical images count {PSNR_CAP:g} dB.",
         f"SSIM: Gaussian window {SSIM_WINDOW} px, std {SSIM_SIGMA}, windows inside the image only.",
-        f"Slice clean: gain and worse_share cap both sides at {CLEAN_CEILING:g} dB first.",
+        f"Slice clean: PSNR, gain and worse_share stop at {WHOLE_CEILING:g} dB, image by image.",
+        f"improved_slices_below_{DAMAGED_BELOW:g}db_share: of slices with such inputs alone.",
         f"gain_low, gain_high: bootstrap interval of {measured.config.confidence:.0%} over whole "
         f"pictures, {measured.config.resamples} resamples.",
     ]

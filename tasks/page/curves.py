@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from tasks.page.drawing import SERIES, axes, svg
+from tasks.page.drawing import QUIET, SERIES, axes, svg
 from tasks.page.words import words
 
 AXES = ("images", "minutes", "stage")
+# What stands beside a figure in its chart, as a broken line: what it is to be better than
+BESIDE = {"val_psnr": "val_psnr_input"}
 # The figures that decide are drawn first, and against minutes too.
 FIRST = ("val_psnr", "probe_gap_points", "selection_kid")
 
@@ -29,7 +31,7 @@ def panels(history: pd.DataFrame, most_points: int) -> list[Panel]:
     columns = [
         name
         for name in history.columns
-        if name not in AXES and pd.api.types.is_numeric_dtype(history[name])
+        if name not in (*AXES, *BESIDE.values()) and pd.api.types.is_numeric_dtype(history[name])
     ]
     ordered = sorted(columns, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     wanted = [(name, axis) for name in ordered for axis in _axes_of(name, history)]
@@ -54,6 +56,9 @@ def panel(history: pd.DataFrame, name: str, axis: str, most_points: int) -> Pane
             part = part.iloc[thinned(len(part), most_points)]
             marker = "o" if len(part) == 1 else ""
             chart.plot(part[axis], part[name], color=SERIES[number % len(SERIES)], marker=marker)
+        if BESIDE.get(name) in kept:
+            part = kept.iloc[thinned(len(kept), most_points)]
+            chart.plot(part[axis], part[BESIDE[name]], color=QUIET, linestyle="--")
         chart.margins(x=0)
         chart.locator_params(nbins=5)
         chart.grid(axis="y")

@@ -9,7 +9,8 @@ from tasks.page.words import count, number, words
 
 SPLITS = ("train", "val", "test")
 PICTURES = ("pictures", *(f"pictures_{split}" for split in SPLITS))
-ORDER = ("found", "read", "kept", "duplicates", "quarantined", *SPLITS, *PICTURES)
+ALIKE = ("near_duplicates", "near_duplicates_moved", "label_conflicts")
+ORDER = ("found", "read", "kept", "duplicates", "quarantined", *SPLITS, *PICTURES, *ALIKE)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ def data_section(report: IngestReport, rows: int) -> dict[str, Any]:
         "splits": SPLITS,
         "facts": facts(report.statistics),
         "warnings": report.statistics.get("warnings") or [],
+        "alike": (report.statistics.get("near_duplicates") or {}).get("examples") or [],
+        "conflicts": report.statistics.get("label_conflicts") or [],
         "quarantine": report.quarantine[:rows],
         "more": max(0, len(report.quarantine) - rows),
     }

@@ -132,10 +132,12 @@ def _loser_sentences(damaged: Sequence[Row], rivals: Sequence[Row]) -> list[str]
     doubt = [slice_name(row) for row in damaged if row["gain_low"] <= 0 <= row["gain_high"]]
     won = wins(rivals)
     lost = [slice_name(row) for row in rivals if row not in won]
+    split = [slice_name(r) for r in won if r.get("ssim", 1.0) < r.get("ssim_classical", -1.0)]
     groups = [
         (worse, "It makes worse"),
         (doubt, "No clear gain in"),
         (lost, "The classical filter is as good or better in"),
+        (split, "Above the classical filter by PSNR, but below it by SSIM"),
     ]
     return [f"{start}: {listed(names, 6)}." for names, start in groups if names]
 

@@ -21,7 +21,7 @@ NAMES = {
     "clean": "Left whole",
     "mixed": "Mixed damage",
     "real": "Real damage",
-    "val_psnr": "PSNR on validation images, dB",
+    "val_psnr": "PSNR on validation images, dB (broken: their input)",
     "probe_accuracy": "Held-out accuracy of a classifier taught by minted images alone",
     "probe_gap_points": "Points that real images teach more than minted ones",
     "selection_kid": "KID that snapshots are chosen by",

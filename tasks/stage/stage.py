@@ -12,6 +12,7 @@ from typing import Any
 
 from remint.core.atomic import replaced_file
 from tasks.stage.console import discreet
+from tasks.stage.standing import watched
 
 DIGITS = 6
 
@@ -33,10 +34,12 @@ def entry(main: Callable[[], None]) -> None:
     """Run a stage's `main`; a ValueError or OSError ends it with one line on stderr and exit 1.
 
     Exit EX_TEMPFAIL (75) where a store or a site was not to be reached, which
-    may pass: a flow tries such a stage once more.
+    may pass: a flow tries such a stage once more. Says at the end what of the stage's code and
+    parameters has changed meanwhile.
     """
     try:
-        main()
+        with watched(os.environ.get("DVC_STAGE", ""), Path.cwd()):
+            main()
     except (ValueError, OSError) as error:
         print(f"error: {discreet(' '.join(str(error).split()))}", file=sys.stderr, flush=True)
         raise SystemExit(os.EX_TEMPFAIL if unreachable(error) else 1) from None
