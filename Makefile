@@ -80,5 +80,5 @@ $(TESTS): $(STAMP) requirements-stores.lock requirements-test.lock
 clean: ## remove tools' caches and the stages' outputs; the environment, MLflow and DVC's cache stay
 	@rm -rf build ./*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find remint tasks flows tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
-	@rm -rf data/clean data/corrupted data/restored data/synthetic data/models/restorer \
+	@rm -rf data/clean data/corrupted data/restored data/synthetic data/withheld data/models/restorer \
 		data/models/generator data/reports/{index,restoration,augmentation}.html

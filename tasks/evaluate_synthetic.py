@@ -1,8 +1,10 @@
 """Stage evaluate_synthetic: do the minted images help a classifier, and is any of them a copy?
 
-  python -m tasks.evaluate_synthetic CLEAN SYNTHETIC REPORT
+  python -m tasks.evaluate_synthetic CLEAN SYNTHETIC REPORT [--withheld WITHHELD]
 writes metrics.json, utility.json, utility.csv, copycheck.json, copies.json and copies/ into the
-folder REPORT. SYNTHETIC is what export_synthetic wrote, or an image set.
+folder REPORT. SYNTHETIC is what export_synthetic wrote, or an image set;
+WITHHELD what it kept back, without which there are no arms of unfiltered images and of real ones
+with soft labels.
 
 A fraction of the real images is judged with a generator that saw nothing else: ingest so few, train
 and mint on them, and give both sets beside the whole ones:
@@ -17,9 +19,10 @@ from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
 from remint.images.imageset import ImageSet
 from remint.utility.config import EvaluateSyntheticConfig
-from remint.utility.fits import fit_all
+from remint.utility.fits import fit_all, measured
+from remint.utility.origins import Origin
 from remint.utility.outcomes import Outcomes
-from remint.utility.study import Origin, prepare
+from remint.utility.study import length_notes, prepare
 from tasks.figures.copies import check_copies, write_copies
 from tasks.figures.utility import utility_facts, utility_metrics, write_utility
 from tasks.stage import params, stage
@@ -38,21 +41,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     pair = ("CLEAN", "SYNTHETIC")
     parser.add_argument("--also", nargs=2, action="append", default=[], metavar=pair)
+    parser.add_argument("--withheld", type=Path, help="what the export kept back")
     given = parser.parse_args(argv)
     config = params.load("evaluate_synthetic", EvaluateSyntheticConfig, given.params)
     also = [open_sets(*map(Path, pair)) for pair in given.also]
-    run_stage(config, open_sets(given.clean, given.synthetic), also, given.report)
+    main = open_sets(given.clean, given.synthetic, given.withheld)
+    run_stage(config, main, also, given.report)
 
 
-def open_sets(clean: Path, synthetic: Path) -> Origin:
-    """Open both sets; an export keeps its own in `set`."""
+def open_sets(clean: Path, synthetic: Path, withheld: Path | None = None) -> Origin:
+    """Open both sets; an export keeps its own in `set`, and apart what it withheld."""
     inside = synthetic / "set"
     if not inside.is_dir() and (synthetic / "manifest.parquet").is_file():
         raise ValueError(
             f"{synthetic} was exported without the image set that is judged; add set to "
             "export_synthetic.formats."
         )
-    return Origin(ImageSet(clean), ImageSet(inside if inside.is_dir() else synthetic))
+    minted = ImageSet(inside if inside.is_dir() else synthetic)
+    return Origin(ImageSet(clean), minted, withheld)
 
 
 def run_stage(
@@ -63,7 +69,7 @@ def run_stage(
         origin.check()
     data = {"clean": main.clean.fingerprint, "synthetic": main.synthetic.fingerprint}
     with runs.stage_run("evaluate_synthetic", config, data) as run:
-        utility, metrics = judge_utility(config, main, also)
+        utility, metrics = study_utility(config, main, also)
         copies = check_copies(config, main.clean, main.synthetic)
         metrics |= copies.metrics
         with replaced_folder(report) as folder:
@@ -78,7 +84,7 @@ def run_stage(
     _tell(utility, copies.facts)
 
 
-def judge_utility(
+def study_utility(
     config: EvaluateSyntheticConfig, main: Origin, also: Sequence[Origin]
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Fit every arm; return utility.json and the figures for metrics.json."""
@@ -86,11 +92,13 @@ def judge_utility(
     if note := _not_judged(len(main.clean.class_names), missing):
         return {"notes": [note], "arms": [], "verdicts": [], "controls": [], "gaps": []}, {}
     study = prepare(main, also, config, str(pick_device(config.device)))
-    total = len(study.experiment.jobs())
-    fits = list(progress(fit_all(study.experiment, config.workers), total, "classifiers"))
-    outcomes = Outcomes(study.experiment, fits, study.labels)
+    say("usefulness: measuring how many steps real images need")
+    experiment = measured(study.experiment, config.workers)
+    total = len(experiment.jobs())
+    fits = list(progress(fit_all(experiment, config.workers), total, "classifiers"))
+    outcomes = Outcomes(experiment, fits, study.labels)
     lacking = f"No minted image of {', '.join(missing)}: no arm of minted images knows of it."
-    notes = [*study.notes, *([lacking] if missing else [])]
+    notes = [*study.notes, *length_notes(experiment), *([lacking] if missing else [])]
     return utility_facts(outcomes, notes), utility_metrics(outcomes)
 
 

@@ -1,6 +1,8 @@
 """Stage export_synthetic: a trained generator in, a filtered, marked and described set out.
 
 python -m tasks.export_synthetic data/models/generator data/clean data/synthetic data/reports/export
+--withheld data/withheld keeps back the rejected images and the classifier that filtered, for
+evaluate_synthetic.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,10 +34,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         out="folder to export to; must not exist yet",
         report="folder for counts and pictures",
     )
+    parser.add_argument("--withheld", type=Path, help="folder for what is not handed on")
     given = parser.parse_args(argv)
     config = params.load("export_synthetic", ExportConfig, given.params)
     avoid = ingested(given.params)
-    run_stage(config, given.model, given.clean, given.out, given.report, avoid)
+    run_stage(config, given.model, given.clean, given.out, given.report, avoid, given.withheld)
 
 
 def run_stage(
@@ -45,17 +48,19 @@ def run_stage(
     out: Path,
     report: Path,
     avoid: Sequence[Path] = (),
+    withheld: Path | None = None,
 ) -> None:
     """Export what the model mints to `out`, which lies in none of the inputs; write the report.
 
-    avoid: further folders that are never written to.
+    avoid: further folders that are never written to. withheld: for what is kept back.
     """
     if "set" not in config.formats:
         raise ValueError("export_synthetic.formats lacks set, which evaluate_synthetic reads")
     minter, clean = Minter.load(model, device=config.device), ImageSet(clean_path)
     data = {"clean": clean.fingerprint, "generator": minter.fingerprint}
     with runs.stage_run("export_synthetic", config, data) as run:
-        summary = export(minter, clean, config, out, [model, clean_path, *avoid], shown)
+        inputs = [model, clean_path, *avoid]
+        summary = export(minter, clean, config, out, inputs, shown, withheld)
         with replaced_folder(report) as folder:
             write_report(folder, summary)
         run.metrics(summary.metrics)

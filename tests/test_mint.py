@@ -14,6 +14,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
+from remint.classifier.train import Classifier
 from remint.generator.generator import CARD, DISCRIMINATOR_WEIGHTS, FORMAT, WEIGHTS, Minter
 from remint.generator.networks.catalogue import (
     GeneratorConfig,
@@ -21,6 +22,7 @@ from remint.generator.networks.catalogue import (
     build_generator,
 )
 from remint.images.imageset import ImageSet, Record, pixel_id, write
+from remint.images.withheld import REJECTED, TEACHER
 from tasks import export_synthetic
 from tasks.commands import mint_files
 
@@ -115,6 +117,24 @@ def test_the_stage_writes_the_export_and_its_report(home: Path) -> None:
     for picture in json.loads((home / "report" / "gallery.json").read_text()):
         with Image.open(home / "report" / "gallery" / picture["file"]) as image:
             assert image.size[0] > 100
+
+
+def test_rejected_images_and_the_teacher_are_kept_back_from_those_it_is_for(home: Path) -> None:
+    paths = [str(home / name) for name in ("model", "clean", "synthetic", "report")]
+    kept_back = ["--withheld", str(home / "withheld")]
+    export_synthetic.main([*paths, *kept_back, "--params", str(home / "params.yaml")])
+    rejected = ImageSet(home / "withheld" / REJECTED)
+    listed = pd.read_csv(home / "synthetic" / "rejected.csv")
+    assert 0 < len(rejected) <= len(listed) and rejected.class_names == ["a", "b"]
+    assert (rejected.frame()["attempt"] < 3).all()
+    exported = set(ImageSet(home / "synthetic" / "set").frame()["id"])
+    assert not exported & set(rejected.frame()["id"])
+    teacher = Classifier.load(home / "withheld" / TEACHER)
+    soft = {
+        row["id"]: row["soft_label"] for row, _ in ImageSet(home / "synthetic" / "set").images()
+    }
+    for row, image in ImageSet(home / "synthetic" / "set").images():
+        assert np.allclose(teacher.probabilities(image[None])[0], soft[row["id"]], atol=1e-5)
 
 
 def test_an_exported_image_is_minted_again_alone(home: Path) -> None:

@@ -30,6 +30,7 @@ METRICS = {"class_accuracy": 0.95, "class_accuracy_real": 0.97, "kid_efflite0": 
 
 def arm(name: str, accuracy: float, **more: Any) -> dict[str, Any]:
     row = {"arm": name, "title": name.replace("_", " "), "fraction": "all", "real_images": 900}
+    row |= {"images": 900}
     row |= {"accuracy": accuracy, "accuracy_low": accuracy - 0.01, "accuracy_high": accuracy + 0.01}
     return {**row, **more}
 

@@ -1,6 +1,7 @@
 """Claims about usefulness: intervals, arms, fractions and verdicts in words."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,19 +9,28 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
+from remint.classifier.averaged import Curve
+from remint.images.imageset import ImageSet, Record, write
 from remint.images.labelled import Labelled, first_of_each_class
-from remint.utility.arms import ARMS, mixture, repeated, training_set
+from remint.images.withheld import FIELDS
+from remint.utility.arms import ARMS
 from remint.utility.config import UtilityClassifierConfig, UtilityConfig
 from remint.utility.crossed import Estimate, correct, crossed_estimate, holm, macro_f1_shares
-from remint.utility.fits import Case, Experiment, fit_all
+from remint.utility.fits import Experiment, fit_all
+from remint.utility.gaps import gap_rows
+from remint.utility.origins import unfiltered
 from remint.utility.outcomes import Outcomes
 from remint.utility.study import far_from
-from remint.utility.verdicts import control_rows, decide, gap_rows, verdict_rows
+from remint.utility.training_sets import Case, mixture, repeated, training_set
+from remint.utility.verdicts import control_rows, decide, verdict_rows
 
 UTILITY = UtilityConfig(
     seeds=5, fractions=("all",), synthetic_share=0.5, primary="plain", smallest_gain=1.0,
     confidence=0.95, duplicate_rms=2.0,
-    classifier=UtilityClassifierConfig(steps=30, batch=16, rate=0.01, width=4),
+    classifier=UtilityClassifierConfig(
+        most_steps=60, check_every=10, patience=2, tolerance=0.01, held_out=0.2,
+        batch=16, rate=0.01, width=4,
+    ),
 )  # fmt: skip
 CLASSES, SIDE = 3, 12
 
@@ -40,10 +50,14 @@ def mislabelled(data: Labelled) -> Labelled:
     return dataclasses.replace(data, labels=(data.labels + 1) % CLASSES)
 
 
-def outcomes(minted: Labelled | None, workers: int = 1) -> Outcomes:
+def outcomes(minted: Labelled | None, workers: int = 1, **more: Any) -> Outcomes:
     test = bars(150, seed=2)
-    cases = (Case("all", bars(9, seed=1), minted),)
-    experiment = Experiment(cases, test.images, CLASSES, UTILITY, 0, "cpu")
+    real = bars(9, seed=1)
+    real = dataclasses.replace(real, soft=np.eye(CLASSES, dtype=np.float32)[real.labels])
+    cases = (Case("all", real, minted, **more),)
+    curve = Curve([], 40, flat=True)
+    curves = dict.fromkeys(("plain", "classical", "soft"), curve)
+    experiment = Experiment(cases, test.images, CLASSES, UTILITY, 0, "cpu", curves)
     return Outcomes(experiment, list(fit_all(experiment, workers)), test.labels)
 
 
@@ -125,9 +139,9 @@ def test_a_verdict_needs_certainty_and_size(
 
 def test_mixed_arms_use_every_image_and_spend_the_budget_as_told() -> None:
     real, minted = bars(9, seed=1), bars(30, seed=5)
+    case = Case("all", real, minted, bars(30, seed=6))
     made = {
-        name: training_set(arm, real, minted, 0.25, np.random.default_rng(0))
-        for name, arm in ARMS.items()
+        name: training_set(arm, case, 0.25, np.random.default_rng(0)) for name, arm in ARMS.items()
     }
     mixed = made["real_synthetic"]
     assert set(mixed.ids) == {*real.ids, *minted.ids}
@@ -139,15 +153,56 @@ def test_mixed_arms_use_every_image_and_spend_the_budget_as_told() -> None:
 
 def test_shuffled_labels_keep_the_images_and_their_classes_counts() -> None:
     minted = bars(30, seed=5)
-    data = training_set(
-        ARMS["real_shuffled"], bars(30, seed=1), minted, 0.5, np.random.default_rng(0)
-    )
+    case = Case("all", bars(30, seed=1), minted)
+    data = training_set(ARMS["real_shuffled"], case, 0.5, np.random.default_rng(0))
     added = np.isin(data.ids, minted.ids)
     truth = dict(zip(minted.ids, minted.labels, strict=True))
     names = [name for name, is_added in zip(data.ids, added, strict=True) if is_added]
     wrong = data.labels[added] != np.array([truth[name] for name in names])
     assert wrong.mean() > 0.4
     assert np.array_equal(np.bincount(data.labels[added]), np.bincount(minted.labels))
+
+
+def test_unfiltered_images_are_the_first_that_were_minted_as_many_as_were_kept(
+    tmp_path: Path,
+) -> None:
+    kept, refused = bars(9, seed=1), bars(6, seed=2)
+    rejected = [
+        Record(name, image, "train", "x", int(label), {"attempt": attempt, "filter": "confidence"})
+        for name, image, label, attempt in zip(
+            refused.ids, refused.images, refused.labels, (0, 1, 7, 2, 0, 8), strict=True
+        )
+    ]
+    write(tmp_path, rejected, metadata={"class_names": list("abc")}, extra_fields=FIELDS)
+    raw = unfiltered(kept, ImageSet(tmp_path))
+    assert np.bincount(raw.labels).tolist() == [3, 3, 3]
+    assert set(raw.ids) - set(kept.ids) == {refused.ids[n] for n in (0, 1, 3, 4)}
+    assert set(kept.ids) - set(raw.ids) == {kept.ids[n] for n in (3, 6, 4, 7)}
+
+
+def test_soft_labels_are_learned_from_by_their_arm_alone() -> None:
+    minted = bars(120, seed=7)
+    right = np.eye(CLASSES, dtype=np.float32)[minted.labels]
+    found = outcomes(dataclasses.replace(mislabelled(minted), soft=right))
+    assert found.accuracy(0, "synthetic_soft").mean > 0.6 > found.accuracy(0, "synthetic").mean
+
+
+def test_real_images_are_cut_to_the_number_of_exported_ones_where_there_are_more() -> None:
+    many, few = Case("all", bars(30, 1), bars(12, 2)), Case("all", bars(12, 1), bars(30, 2))
+    arm = ARMS["real_as_many"]
+    assert len(training_set(arm, many, 0.5, np.random.default_rng(0))) == 12
+    assert many.baseline(ARMS["synthetic"]) == "real_as_many"
+    assert not few.offers(arm) and few.baseline(ARMS["synthetic"]) == "real"
+
+
+def test_a_baseline_worse_than_plain_real_images_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = outcomes(bars(30, seed=7))
+    worse = Estimate(4.0, 2.0, 6.0, 0.001)
+    monkeypatch.setattr(found, "gain", lambda *names: worse)
+    texts = {row["comparison"]: row["text"] for row in verdict_rows(found)}
+    assert "The baseline is a weak one" in texts["classical"]
+    assert "4.00 points (2.00 to 6.00) worse than real images as they are" in texts["classical"]
+    assert "weak" not in texts["plain"]
 
 
 def test_turns_are_whole_before_any_image_comes_again() -> None:
@@ -178,7 +233,7 @@ def test_many_good_images_help_a_classifier_with_few_real_ones() -> None:
     found = outcomes(bars(120, seed=7))
     plain = next(row for row in verdict_rows(found) if row["primary"])
     assert plain["verdict"] == "helps" and plain["text"].startswith("Helps: added to 9 real")
-    assert gap_rows(found)[0]["gap"] < 0
+    assert {row["arm"]: row["gap"] for row in gap_rows(found)}["synthetic"] < 0
     shuffled = next(row for row in control_rows(found) if row["arm"] == "real_shuffled")
     assert shuffled["gain"] < plain["gain"]
 

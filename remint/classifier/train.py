@@ -30,7 +30,7 @@ from remint.core.randomness import counter_uniform, generator
 from remint.core.ranges import Rate, Steps, Width
 from remint.networks.weights import write_tensors
 
-FORMAT = "1"  # raise it when training changes: classifiers are kept by it
+FORMAT = "2"  # raise it when training changes: classifiers are kept by it
 BATCH = 128
 WARM_UP = 0.1  # share of the steps
 WEIGHT_DECAY = 0.05
@@ -133,17 +133,17 @@ def train_classifier(
     seed and the count of images seen alone. Raises ValueError where there is nothing to tell apart.
     """
     check_training(images, labels, classes)
-    place = torch.device(device)
+    on = torch.device(device)
     height, width, channels = images.shape[1:]
     network = ClassifierNetwork(channels, max(height, width), classes, config.width)
     initialise(network, seed)
-    network = network.to(place).train()
+    network = network.to(on).train()
     optimiser = optimiser_for(network, config.rate)
     fed = batches(images, labels, config.batch, config.steps, config.augment, seed)
     for step, (batch, targets) in enumerate(fed):
         rate = _rate(config, step)
-        take_step(network, optimiser, batch.to(place), targets.to(place), rate)
-    return Classifier(network, (height, width, channels), classes, config.width, place)
+        take_step(network, optimiser, batch.to(on), targets.to(on), rate)
+    return Classifier(network, (height, width, channels), classes, config.width, on)
 
 
 def take_step(
@@ -153,7 +153,7 @@ def take_step(
     targets: torch.Tensor,
     rate: float,
 ) -> None:
-    """One step of cross-entropy on float32 N,C,H,W and int64 [N], at a rate."""
+    """One step of cross-entropy on float32 N,C,H,W and int64 [N] or float32 [N, K], at a rate."""
     for group in optimiser.param_groups:
         group["lr"] = rate
     loss = F.cross_entropy(network(batch), targets)
@@ -167,13 +167,17 @@ def optimiser_for(network: nn.Module, rate: float) -> torch.optim.Optimizer:
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim == 1]
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=rate, weight_decay=WEIGHT_DECAY)
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=WEIGHT_DECAY, fused=True)
 
 
 def batches(
     images: np.ndarray, labels: np.ndarray, size: int, steps: int, augment: Augment, seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield every step's images, float32 N,C,H,W in [-1, 1], and labels, int64 [N]."""
+    """Yield every step's images, float32 N,C,H,W in [-1, 1], and their targets.
+
+    labels: int64 [N], or float32 [N, K] of weights a class; targets are of the same kind.
+    """
+    kept = np.float32 if labels.ndim == 2 else np.int64
     order = _Order(len(images), seed)
     for step in range(steps):
         counters = np.arange(step * size, (step + 1) * size)
@@ -185,7 +189,7 @@ def batches(
         if augment == "mirror":
             heads = counter_uniform(seed, "classifier-mirror", counters, 1)[:, 0] < 0.5
             batch[heads] = batch[heads].flip(-1)
-        yield batch, torch.from_numpy(labels[members].astype(np.int64))
+        yield batch, torch.from_numpy(labels[members].astype(kept))
 
 
 class _Order:

@@ -13,6 +13,7 @@ import mlcroissant as mlc
 import pyarrow.parquet as pq
 
 from remint.export.card import ExportFacts
+from remint.images.labelled import SOFT_LABEL
 
 VERSION = "http://mlcommons.org/croissant/1.0"
 MANIFEST_FILE = "manifest.parquet"
@@ -22,7 +23,6 @@ FILE_SETS = {
     "imagefolder": ("imagefolder/**/*.png", "image/png"),
     "webdataset": ("webdataset/*.tar", "application/x-tar"),
 }
-SOFT_LABEL = "soft_label"  # a list a row
 INTEGER, FLOAT, TEXT = mlc.DataType.INTEGER, mlc.DataType.FLOAT, mlc.DataType.TEXT
 SCORES = {
     "seed": (INTEGER, "seed that mints the image again"),

@@ -19,6 +19,7 @@ from remint.export.filters import Candidate
 from remint.export.marking import Encoder, marking_encoder
 from remint.export.minting import ExportConfig, Model, discriminator_limits, minted, wanted
 from remint.export.reals import RealSide, read_reals
+from remint.export.withheld import RejectedImages, write_withheld
 from remint.export.writers import (
     SCORES,
     ExportedImage,
@@ -53,13 +54,15 @@ def export(
     out: Path,
     inputs: Sequence[Path],
     show: Show = lambda images, total: images,
+    withheld: Path | None = None,
 ) -> Summary:
     """Mint images into the new folder `out`, which appears when everything in it is complete.
 
     clean: the real set that the generator was trained on; None leaves out the filters that need
     it. inputs: folders that `out` must keep away from. show: passes the kept images on, to show
-    progress. A class of which no image passes is named in the notes. Raises ValueError where `out`
-    is not free, or the real set is another one than the generator's.
+    progress. withheld: folder for what is kept back (remint.export.withheld). A class of which no
+    image passes is named in the notes. Raises ValueError where `out` is not free, or the real set
+    is another one than the generator's.
     """
     check_destination(out, inputs)
     encode = marking_encoder(config.c2pa)
@@ -72,10 +75,15 @@ def export(
     with replaced_folder(out) as folder:
         with ExitStack() as stack:
             rejected = stack.enter_context(Rejected(folder / "rejected.csv", model.class_names))
+            back = stack.enter_context(RejectedImages(want, model.class_names, model.channels))
+            seen_by = [counts.count, *([back.see] if withheld else [])]
             writers = [stack.enter_context(w) for w in _writers(folder, facts, config)]
-            kept = _kept(minted(model, filters, config, want), counts, rejected)
+            kept = _kept(minted(model, filters, config, want), seen_by, rejected)
             images = _written(kept, writers, model.class_names, encode)
             _drain(show(images, int(want.sum())), folder, config, facts)
+            if withheld is not None:
+                with replaced_folder(withheld) as hidden:
+                    write_withheld(hidden, back, reals.classifier if reals else None)
         notes = [*_distilled(reals), *absent(config.filters, reals, limits), *_shortfalls(counts)]
         summary = Summary(counts.metrics(reals.accuracy if reals else None), notes, counts)
         _describe(folder, facts, summary)
@@ -123,10 +131,13 @@ def _writers(folder: Path, facts: ExportFacts, config: ExportConfig) -> Iterator
 
 
 def _kept(
-    candidates: Iterable[Candidate], counts: Counts, rejected: Rejected
+    candidates: Iterable[Candidate],
+    seen_by: Sequence[Callable[[Candidate], None]],
+    rejected: Rejected,
 ) -> Iterator[Candidate]:
     for candidate in candidates:
-        counts.count(candidate)
+        for see in seen_by:
+            see(candidate)
         if candidate.rejection is None:
             yield candidate
         else:

@@ -9,15 +9,20 @@ from remint.core.randomness import philox_key
 from remint.images.imageset import ImageSet
 
 UNLABELLED = -1
+SOFT_LABEL = "soft_label"  # column of a probability a class
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """images: uint8 [N, H, W, C]; labels: int64 [N], -1 where there is none; ids: N texts."""
+    """images: uint8 [N, H, W, C]; labels: int64 [N], -1 where there is none; ids: N texts.
+
+    soft: float32 [N, K], somebody's probabilities of the classes; None where nobody said.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     ids: tuple[str, ...]
+    soft: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -26,29 +31,37 @@ class Labelled:
     def take(self, indices: np.ndarray) -> "Labelled":
         """Return the images at `indices`, in that order, one as often as it is named."""
         ids = tuple(self.ids[index] for index in indices)
-        return Labelled(self.images[indices], self.labels[indices], ids)
+        soft = None if self.soft is None else self.soft[indices]
+        return Labelled(self.images[indices], self.labels[indices], ids, soft)
 
 
 def read(source: ImageSet, split: str | None = None) -> Labelled:
-    """Read a set, or a split of it, into memory; ValueError where sizes differ or none is there."""
-    images, labels, ids = [], [], []
+    """Read a set, or a split of it, into memory, with its column `soft_label` if it has one.
+
+    ValueError where sizes differ or none is there.
+    """
+    images, labels, ids, soft = [], [], [], []
     for row, image in source.images(split):
         images.append(image)
         labels.append(UNLABELLED if row["label"] is None else row["label"])
         ids.append(row["id"])
+        soft.append(row.get(SOFT_LABEL))
     what = str(source.path) if split is None else f"{split} of {source.path}"
     if not images:
         raise ValueError(f"{what} has no images; usefulness and copies need some.")
     if len({image.shape for image in images}) > 1:
         raise ValueError(f"{what} has images of several sizes; ingest them with a fixed fit.")
-    return Labelled(np.stack(images), np.array(labels, np.int64), tuple(ids))
+    known = np.array(soft, np.float32) if all(row is not None for row in soft) else None
+    return Labelled(np.stack(images), np.array(labels, np.int64), tuple(ids), known)
 
 
 def joined(parts: Sequence[Labelled]) -> Labelled:
-    """Return all parts behind one another."""
+    """Return all parts behind one another; parts without soft labels have none in the whole."""
     ids = tuple(name for part in parts for name in part.ids)
     images = np.concatenate([part.images for part in parts])
-    return Labelled(images, np.concatenate([part.labels for part in parts]), ids)
+    known = [part.soft for part in parts if part.soft is not None]
+    soft = np.concatenate(known) if len(known) == len(parts) else None
+    return Labelled(images, np.concatenate([part.labels for part in parts]), ids, soft)
 
 
 def first_of_each_class(real: Labelled, per_class: int) -> Labelled:

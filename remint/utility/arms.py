@@ -1,49 +1,79 @@
 """The arms of the experiment: what each one trains its classifier on."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from remint.images.labelled import Labelled, joined
-
 Added = Literal["nothing", "synthetic", "shuffled", "duplicates"]
+Lesson = Literal["plain", "classical", "soft"]  # what tells how many steps it takes to learn
+ALONE = ("synthetic_raw", "synthetic", "synthetic_soft")  # minted images and nothing else
 
 
 @dataclass(frozen=True)
 class Arm:
-    """title: for people; baseline: the arm it is compared with, none for the baselines."""
+    """What a classifier learns from.
+
+    title: for people. real: which real images, all or as many as were exported. added: to them.
+    baseline: the arm it is compared with, none for the baselines. alone: without real images, what
+    the minted ones are: exported, or raw, as they came. soft: the labels are the probabilities of
+    the export's classifier. balance: how classes of few images are made to count as much.
+    """
 
     title: str
-    real: bool
-    added: Added
-    augment: Literal["none", "classical"]
-    baseline: str | None
+    baseline: str | None = None
+    real: Literal["none", "all", "as_many"] = "all"
+    added: Added = "nothing"
+    augment: Literal["none", "classical"] = "none"
+    raw: bool = False
+    soft: bool = False
+    balance: Literal["none", "oversampled", "weighted"] = "none"
 
     @property
     def minted(self) -> bool:
         """Say whether it needs synthetic images (duplicates take their number from them)."""
-        return self.added in ("synthetic", "shuffled")
+        return self.added in ("synthetic", "shuffled") or self.real == "as_many"
+
+    @property
+    def lesson(self) -> Lesson:
+        """Return by which learning curve of real images its number of steps is chosen."""
+        if self.augment == "classical":
+            return "classical"
+        return "soft" if self.soft else "plain"
+
+    @property
+    def control(self) -> bool:
+        """Say whether it only tests the experiment itself."""
+        return self.added in ("shuffled", "duplicates")
 
 
 ARMS = {
-    "real": Arm("real", True, "nothing", "none", None),
-    "real_classical": Arm("real + classical augmentation", True, "nothing", "classical", "real"),
-    "real_synthetic": Arm("real + synthetic", True, "synthetic", "none", "real"),
+    "real": Arm("real"),
+    "real_classical": Arm("real + classical augmentation", "real", augment="classical"),
+    "real_synthetic": Arm("real + synthetic", "real", added="synthetic"),
     "real_classical_synthetic": Arm(
-        "real + classical + synthetic", True, "synthetic", "classical", "real_classical"
+        "real + classical + synthetic", "real_classical", added="synthetic", augment="classical"
     ),
-    "synthetic": Arm("synthetic only", False, "synthetic", "none", "real"),
-    "real_duplicates": Arm(
-        "real + duplicates (budget control)", True, "duplicates", "none", "real"
+    "real_as_many": Arm("real, as many as exported", real="as_many"),
+    "synthetic_raw": Arm(
+        "synthetic only, unfiltered", "real_as_many", real="none", added="synthetic", raw=True
     ),
-    "real_shuffled": Arm("real + synthetic, labels shuffled", True, "shuffled", "none", "real"),
+    "synthetic": Arm("synthetic only, filtered", "real_as_many", real="none", added="synthetic"),
+    "synthetic_soft": Arm(
+        "synthetic only, soft labels (distillation)",
+        "real_as_many",
+        real="none",
+        added="synthetic",
+        soft=True,
+    ),
+    "real_as_many_soft": Arm(
+        "real, as many, the same soft labels", "real_as_many", real="as_many", soft=True
+    ),
+    "real_duplicates": Arm("real + duplicates (budget control)", "real", added="duplicates"),
+    "real_shuffled": Arm("real + synthetic, labels shuffled", "real", added="shuffled"),
 }
 
 
 @dataclass(frozen=True)
-class Objective:
+class Comparison:
     """arm against baseline; onto: what the synthetic images are added to, in words."""
 
     arm: str
@@ -53,54 +83,10 @@ class Objective:
 
 # What a verdict is given on, by the name that params.yaml uses for the primary one.
 COMPARISONS = {
-    "plain": Objective("real_synthetic", "real", "real images"),
-    "classical": Objective(
+    "plain": Comparison("real_synthetic", "real", "real images"),
+    "classical": Comparison(
         "real_classical_synthetic",
         "real_classical",
         "real images with classical augmentation",
     ),
 }
-
-
-def training_set(
-    arm: Arm, real: Labelled, minted: Labelled | None, share: float, stream: np.random.Generator
-) -> Labelled:
-    """Return what an arm trains on.
-
-    Mixed arms hold every image they may use, whole turns over so that `share` of the set is added
-    images: with equal optimiser steps, share is how much of the budget goes to them. Duplicates
-    stand in for as many synthetic images; without a synthetic set for as many real ones.
-    """
-    if arm.added == "nothing":
-        return real
-    if not arm.real:
-        assert minted is not None
-        return minted
-    kept, added = mixture(len(real), len(minted or real), share)
-    turns = real.take(repeated(len(real), kept, stream))
-    more = _additions(arm.added, real, minted, stream)
-    return joined([turns, more.take(repeated(len(more), added, stream))])
-
-
-def _additions(
-    added: Added, real: Labelled, minted: Labelled | None, stream: np.random.Generator
-) -> Labelled:
-    if added == "duplicates":
-        return real
-    assert minted is not None
-    if added == "synthetic":
-        return minted
-    return Labelled(minted.images, stream.permutation(minted.labels), minted.ids)
-
-
-def mixture(real: int, added: int, share: float) -> tuple[int, int]:
-    """Return how many rows of each kind make added / (real + added) = share, using all images."""
-    kept = max(real, math.ceil(added * (1 - share) / share))
-    return kept, max(added, math.ceil(real * share / (1 - share)))
-
-
-def repeated(images: int, rows: int, stream: np.random.Generator) -> np.ndarray:
-    """Return int64 [rows] places below `images`, in whole turns, the last of them a random part."""
-    whole, rest = divmod(rows, images)
-    turns = np.tile(np.arange(images), whole)
-    return np.concatenate([turns, stream.permutation(images)[:rest]])

@@ -5,20 +5,16 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from remint.core.ranges import Images, InnerShare, Rate, Seed, Steps, Width, Workers
+from remint.classifier.averaged import AveragedConfig, CurveConfig
+from remint.core.ranges import Images, InnerShare, Seed, Steps, Workers
 
 MINIMUM_SEEDS = 5
 Fraction = Images | Literal["all"]
 
 
 @dataclass(frozen=True)
-class UtilityClassifierConfig:
-    """The small classifier that every arm trains: same steps, same batch, same width."""
-
-    steps: Steps
-    batch: Annotated[int, Ge(1), Le(65_536)]
-    rate: Rate
-    width: Width
+class UtilityClassifierConfig(AveragedConfig, CurveConfig):
+    """The small classifier that every arm trains, and how its number of steps is found."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +40,11 @@ class UtilityConfig:
 @dataclass(frozen=True)
 class CopyConfig:
     """How copies are looked for; shift is a share of the side, noise in levels of 0..255,
-    turn in degrees (noise, turn and half the shift are planted, the whole shift is tried out)."""
+    turn in degrees (noise, turn and half the shift are planted, the whole shift is tried out);
+    steps: of the classifier whose features are looked at."""
 
     features: Literal["auto", "classifier", "efflite0"]
+    steps: Steps
     images: Annotated[int, Ge(0), Le(10**8)]
     false_alarms: Annotated[float, Gt(0), Lt(0.5)]
     shift: Annotated[float, Ge(0), Lt(0.5)]

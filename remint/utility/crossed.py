@@ -98,7 +98,7 @@ def _mean_squares(shares: np.ndarray) -> tuple[float, float, float]:
 def holm(p_values: list[float]) -> list[float]:
     """Return p-values corrected for their number (Holm, Scand. Journal of Statistics 1979)."""
     adjusted, running = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = running
+    for rank, smallest in enumerate(np.argsort(p_values, kind="stable")):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[smallest]))
+        adjusted[smallest] = running
     return adjusted

@@ -1,32 +1,21 @@
 """Fitting every arm with every seed: the expensive part, and what it predicts on the test split."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
 
-from remint.classifier.train import ClassifierConfig, train_classifier
+from remint.classifier.averaged import Curve, learning_curve, train_averaged
 from remint.core.randomness import generator
 from remint.core.workers import ordered_map
-from remint.images.labelled import Labelled
-from remint.utility.arms import ARMS, Arm, training_set
-from remint.utility.config import UtilityClassifierConfig, UtilityConfig
+from remint.utility.arms import ARMS, Lesson
+from remint.utility.config import UtilityConfig
+from remint.utility.training_sets import Case, training_set
 
-
-@dataclass(frozen=True)
-class Case:
-    """A fraction of the real training images; minted: None where no fair synthetic set exists."""
-
-    fraction: str
-    real: Labelled
-    minted: Labelled | None
-
-    def arms(self) -> dict[str, Arm]:
-        """Return the arms that can be judged fairly on this fraction."""
-        fair = self.minted is not None
-        return {name: arm for name, arm in ARMS.items() if fair or not arm.minted}
+CONTROL_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -40,16 +29,23 @@ class Job:
 
 @dataclass(frozen=True)
 class Fit:
-    """What one classifier predicted: int64 [I] of the test images; rows: of its training set."""
+    """What one classifier predicted: int64 [I] of the test images.
+
+    rows: of its training set; images: different ones among them.
+    """
 
     job: Job
     rows: int
+    images: int
     predictions: np.ndarray
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that a fit needs; arms with the same repeat share the classifier's seed."""
+    """Everything that a fit needs; arms with the same repeat share the classifier's seed.
+
+    curves: what the learning curve of each lesson says of the steps, once it was measured.
+    """
 
     cases: tuple[Case, ...]
     test: np.ndarray
@@ -57,62 +53,100 @@ class Experiment:
     utility: UtilityConfig
     seed: int
     device: str
+    curves: Mapping[Lesson, Curve] = field(default_factory=dict)
 
     def jobs(self) -> list[Job]:
-        """Return all fits to be made."""
-        repeats = range(self.utility.seeds)
+        """Return all fits to be made; controls have the first few of the seeds alone."""
+        fewest = min(CONTROL_SEEDS, self.utility.seeds)
         return [
             Job(number, name, repeat)
             for number, case in enumerate(self.cases)
-            for repeat in repeats
-            for name in case.arms()
+            for repeat in range(self.utility.seeds)
+            for name in arms(case)
+            if repeat < fewest or not ARMS[name].control
         ]
+
+
+def arms(case: Case) -> list[str]:
+    """Return the arms that can be judged fairly on a fraction."""
+    return [name for name, arm in ARMS.items() if case.offers(arm)]
+
+
+def measured(experiment: Experiment, workers: int) -> Experiment:
+    """Return the experiment with its curves, each of real images and its own kind of lesson.
+
+    All arms of a lesson train as long as real images need to be learned, on the fraction with the
+    most of them: without augmentation, with it, and from soft labels.
+    """
+    soft = any(case.real.soft is not None for case in experiment.cases)
+    lessons: list[Lesson] = ["plain", "classical", *(["soft"] if soft else [])]  # type: ignore[list-item]
+    curves = ordered_map(partial(_curve, experiment), lessons, _processes(experiment, workers), 1)
+    return replace(experiment, curves=dict(zip(lessons, curves, strict=True)))
+
+
+def _curve(experiment: Experiment, lesson: Lesson) -> Curve:
+    known = [
+        case.real for case in experiment.cases if lesson != "soft" or case.real.soft is not None
+    ]
+    real, settings = max(known, key=len), experiment.utility.classifier
+    with one_thread():
+        return learning_curve(
+            _writable(real.images),
+            real.labels,
+            experiment.classes,
+            settings,
+            settings,
+            "classical" if lesson == "classical" else "none",
+            experiment.seed,
+            experiment.device,
+            real.soft if lesson == "soft" else None,
+        )
 
 
 def fit_all(experiment: Experiment, workers: int) -> Iterator[Fit]:
     """Yield the fits in the order of the jobs; the number of processes never changes them."""
-    processes = workers if experiment.device == "cpu" else 1
+    processes = _processes(experiment, workers)
     return ordered_map(partial(fit, experiment), experiment.jobs(), processes, batch=1)
+
+
+def _processes(experiment: Experiment, workers: int) -> int:
+    return workers if experiment.device == "cpu" else 1
 
 
 def fit(experiment: Experiment, job: Job) -> Fit:
     """Train the classifier of one job and let it name the test images."""
     case, arm = experiment.cases[job.case], ARMS[job.name]
     stream = generator(experiment.seed, "usefulness", case.fraction, job.repeat)
-    share = experiment.utility.synthetic_share
-    data = training_set(arm, case.real, case.minted, share, stream)
-    config = classifier_config(experiment.utility.classifier, arm)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in another order would make results depend on `workers`
-    try:
-        classifier = train_classifier(
+    data = training_set(arm, case, experiment.utility.synthetic_share, stream)
+    with one_thread():
+        classifier = train_averaged(
             _writable(data.images),
-            data.labels,
+            data.labels if data.soft is None else data.soft,
             experiment.classes,
-            config,
+            experiment.utility.classifier,
+            arm.augment,
+            experiment.curves[arm.lesson].steps,
             experiment.seed + job.repeat,
             experiment.device,
         )
         chosen = classifier.probabilities(_writable(experiment.test)).argmax(axis=1)
+    return Fit(job, len(data), len(set(data.ids)), chosen.astype(np.int64))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: sums in another order would make results depend on `workers`."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(threads)
-    return Fit(job, len(data), chosen.astype(np.int64))
 
 
 def _writable(images: np.ndarray) -> np.ndarray:
     """Copy what a process map hands over read-only: torch warns of such arrays."""
     return np.require(images, requirements="W")
-
-
-def classifier_config(classifier: UtilityClassifierConfig, arm: Arm) -> ClassifierConfig:
-    """Return the classifier's settings in an arm; only the augmentation differs between arms."""
-    return ClassifierConfig(
-        steps=classifier.steps,
-        batch=classifier.batch,
-        rate=classifier.rate,
-        width=classifier.width,
-        augment=arm.augment,
-    )
 
 
 def predictions(fits: Sequence[Fit], case: int, name: str) -> np.ndarray:

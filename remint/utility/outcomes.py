@@ -11,20 +11,28 @@ from remint.utility.fits import Experiment, Fit, predictions
 
 
 class Outcomes:
-    """Figures of all arms; differences are paired by seed and by test image."""
+    """Figures of all arms; differences are paired by seed and by test image.
+
+    predictions: int64 [S, I] of each (case, arm).
+    """
 
     def __init__(self, experiment: Experiment, fits: Sequence[Fit], labels: np.ndarray) -> None:
         """labels: int64 [I] of the test images."""
         self.experiment, self.labels = experiment, labels
         self._confidence = experiment.utility.confidence
-        self._rows = {(f.job.case, f.job.name): f.rows for f in fits}
-        found = {key: predictions(fits, *key) for key in self._rows}
-        self._correct = {key: correct(chosen, labels) for key, chosen in found.items()}
-        self._f1 = {key: macro_f1_shares(chosen, labels) for key, chosen in found.items()}
+        self._fits = {(f.job.case, f.job.name): f for f in fits}
+        self.predictions = {key: predictions(fits, *key) for key in self._fits}
+        named = self.predictions.items()
+        self._correct = {key: correct(chosen, labels) for key, chosen in named}
+        self._f1 = {key: macro_f1_shares(chosen, labels) for key, chosen in named}
 
     def has(self, case: int, name: str) -> bool:
         """Say whether an arm was fitted on a fraction."""
         return (case, name) in self._correct
+
+    def images(self, case: int, name: str) -> int:
+        """Return how many different images an arm trained on."""
+        return self._fits[case, name].images
 
     def accuracy(self, case: int, name: str) -> Estimate:
         """Return an arm's accuracy, a share in 0..1."""
@@ -41,7 +49,9 @@ class Outcomes:
     def _difference(
         self, shares: dict[tuple[int, str], np.ndarray], case: int, name: str, baseline: str
     ) -> Estimate:
-        difference = shares[case, name] - shares[case, baseline]
+        both = shares[case, name], shares[case, baseline]
+        paired = min(map(len, both))  # controls have fewer seeds, the first ones
+        difference = both[0][:paired] - both[1][:paired]
         return crossed_estimate(difference, self._confidence).points()
 
     def table(self) -> list[dict[str, Any]]:
@@ -55,14 +65,16 @@ class Outcomes:
     def _row(self, case: int, name: str) -> dict[str, Any]:
         arm, data = ARMS[name], self.experiment.cases[case]
         row: dict[str, Any] = {"fraction": data.fraction, "arm": name, "title": arm.title}
-        row |= {"real_images": len(data.real), "training_rows": self._rows[case, name]}
-        row["seeds"] = self.experiment.utility.seeds
+        row |= {"real_images": len(data.real), "images": self.images(case, name)}
+        row |= {"training_rows": self._fits[case, name].rows}
+        row |= {"steps": self.experiment.curves[arm.lesson].steps}
+        row["seeds"] = len(self.predictions[case, name])
         row |= _named("accuracy", self.accuracy(case, name))
         row |= _named("macro_f1", crossed_estimate(self._f1[case, name], self._confidence))
-        if arm.baseline is not None:
-            row["baseline"] = arm.baseline
-            row |= _named("gain", self.gain(case, name, arm.baseline))
-            row |= _named("gain_macro_f1", self.gain_f1(case, name, arm.baseline))
+        if baseline := data.baseline(arm):
+            row["baseline"] = baseline
+            row |= _named("gain", self.gain(case, name, baseline))
+            row |= _named("gain_macro_f1", self.gain_f1(case, name, baseline))
         return row
 
 

@@ -6,36 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from remint.images.imageset import ImageSet
-from remint.images.labelled import Labelled, check_alike, first_of_each_class, joined, read
+from remint.images.labelled import Labelled, first_of_each_class, joined, read
 from remint.metrics.nearest import nearest_rows
 from remint.metrics.spaces import thumbnails
 from remint.utility.config import EvaluateSyntheticConfig, Fraction
-from remint.utility.fits import Case, Experiment
+from remint.utility.fits import CONTROL_SEEDS, Experiment
+from remint.utility.origins import Origin
+from remint.utility.training_sets import Case
 from remint.utility.verdicts import points
 
+LESSONS = {
+    "plain": "Without augmentation",
+    "classical": "With classical augmentation",
+    "soft": "From soft labels",
+}
 FELLOWS = 50  # nearest images of the same split among which a near-duplicate is looked for
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A clean set, and the synthetic set of a generator that was trained on it."""
-
-    clean: ImageSet
-    synthetic: ImageSet
-
-    def trained_on(self) -> str | None:
-        """Return the fingerprint of the set its generator saw; None where that is not recorded."""
-        recorded: str | None = self.synthetic.metadata.get("synthetic", {}).get("data")
-        return recorded
-
-    def check(self) -> None:
-        """Raise ValueError where the classes differ, or the generator saw another set."""
-        check_alike(self.clean, self.synthetic)
-        if self.trained_on() not in (None, self.clean.fingerprint):
-            raise ValueError(
-                f"{self.synthetic.path} was minted by a generator that was trained on another set "
-                f"than {self.clean.path}; what it saw may be in the test split: mint it again."
-            )
 
 
 @dataclass(frozen=True)
@@ -70,7 +55,7 @@ def prepare(
 
 
 def far_from(test: Labelled, known: Labelled, rms: float) -> np.ndarray:
-    """Return int [K]: places of test images that are no near-duplicates of known or earlier ones.
+    """Return int [K]: indices of test images that are no near-duplicates of known or earlier ones.
 
     A near-duplicate lies within `rms` grey levels at 16 x 16 px (root mean square).
     """
@@ -92,7 +77,7 @@ def _check_unseen(test: Labelled, known: Labelled) -> None:
 
 def _case(fraction: Fraction, real: Labelled, main: Origin) -> Case:
     if fraction == "all":
-        return Case("all", real, read(main.synthetic))
+        return main.case("all", real)
     return Case(f"{fraction} a class", first_of_each_class(real, fraction), None)
 
 
@@ -103,15 +88,15 @@ def _smaller(origin: Origin, main: ImageSet) -> Case:
             f"{main.class_names}; a fraction has the same."
         )
     real = read(origin.clean, "train")
-    return Case(f"{origin.clean.path.name}: {len(real)} images", real, read(origin.synthetic))
+    return origin.case(f"{origin.clean.path.name}: {len(real)} images", real)
 
 
 def _design_notes(config: EvaluateSyntheticConfig, test: int, kept: int) -> list[str]:
     utility, classifier = config.utility, config.utility.classifier
     return [
-        f"Every arm trains the same classifier for {classifier.steps} steps of {classifier.batch} "
-        f"images, with {utility.seeds} paired seeds; in mixed arms {utility.synthetic_share:.0%} "
-        "of the images it sees are added ones.",
+        f"Every arm trains the same classifier on batches of {classifier.batch}, with "
+        f"{utility.seeds} paired seeds (controls {CONTROL_SEEDS}); in mixed arms "
+        f"{utility.synthetic_share:.0%} of the images it sees are added ones.",
         f"Accuracy is of {kept} real test images that no stage trained on; {test - kept} near-"
         f"duplicates of other images (within {utility.duplicate_rms:g} grey levels) were left out.",
         f"Intervals ({utility.confidence:.0%}) cover new seeds and new test images at once; they "
@@ -129,7 +114,18 @@ def _case_note(case: Case) -> str:
             f"Fraction {case.fraction}: {real}; arms with synthetic images are left out, since the "
             "generator saw more than these."
         )
-    return f"Fraction {case.fraction}: {real}, {len(images):,} synthetic ones."
+    raw = "" if case.raw else " What the filters rejected was not kept: no unfiltered arm."
+    return f"Fraction {case.fraction}: {real}, {len(images):,} synthetic ones.{raw}"
+
+
+def length_notes(experiment: Experiment) -> list[str]:
+    """Say how many steps the arms train, and why so many."""
+    return [
+        f"{LESSONS[lesson]} the classifier trains {curve.steps:,} steps: there the learning curve "
+        f"of held-out real training images was within {experiment.utility.classifier.tolerance:g} "
+        f"nats of its lowest{'' if curve.flat else ', and still falling where it was cut off'}."
+        for lesson, curve in experiment.curves.items()
+    ]
 
 
 def _origin_notes(origins: Sequence[Origin]) -> list[str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from remint.utility.arms import COMPARISONS
+from remint.utility.arms import ARMS, COMPARISONS
 from remint.utility.config import UtilityConfig
 from remint.utility.crossed import Estimate, holm
 from remint.utility.outcomes import Outcomes
@@ -47,22 +47,22 @@ def verdict_rows(outcomes: Outcomes) -> list[dict[str, Any]]:
 
     Fractions without a fair synthetic set get a row that says why they are not judged.
     """
-    rows = [row for name in COMPARISONS for row in _judged(outcomes, name)]
+    rows = [row for name in COMPARISONS for row in _comparison_rows(outcomes, name)]
     cases = enumerate(outcomes.experiment.cases)
-    return rows + [_unjudged(case.fraction) for n, case in cases if case.minted is None]
+    return rows + [_unfair_row(case.fraction) for n, case in cases if case.minted is None]
 
 
-def _judged(outcomes: Outcomes, name: str) -> list[dict[str, Any]]:
+def _comparison_rows(outcomes: Outcomes, name: str) -> list[dict[str, Any]]:
     arm, baseline = COMPARISONS[name].arm, COMPARISONS[name].baseline
     cases = [n for n in range(len(outcomes.experiment.cases)) if outcomes.has(n, arm)]
     gains = [outcomes.gain(case, arm, baseline) for case in cases]
     corrected = holm([gain.p for gain in gains])
-    found = zip(cases, gains, corrected, strict=True)
-    return [_row(outcomes, name, case, gain, p_holm) for case, gain, p_holm in found]
+    tested = zip(cases, gains, corrected, strict=True)
+    return [_row(outcomes, name, case, gain, p_holm) for case, gain, p_holm in tested]
 
 
 def _row(outcomes: Outcomes, name: str, case: int, gain: Estimate, p_holm: float) -> dict[str, Any]:
-    config, question = outcomes.experiment.utility, COMPARISONS[name]
+    config, comparison = outcomes.experiment.utility, COMPARISONS[name]
     decision = decide(gain, p_holm, config)
     return {
         "fraction": outcomes.experiment.cases[case].fraction,
@@ -73,24 +73,39 @@ def _row(outcomes: Outcomes, name: str, case: int, gain: Estimate, p_holm: float
         "gain": gain.mean,
         "low": gain.low,
         "high": gain.high,
-        "gain_macro_f1": outcomes.gain_f1(case, question.arm, question.baseline).mean,
+        "gain_macro_f1": outcomes.gain_f1(case, comparison.arm, comparison.baseline).mean,
         "p": gain.p,
         "p_holm": p_holm,
     }
 
 
 def _sentence(
-    outcomes: Outcomes, name: str, case: int, gain: Estimate, p_holm: float, found: Decision
+    outcomes: Outcomes, name: str, case: int, gain: Estimate, p_holm: float, decision: Decision
 ) -> str:
     """Say it so that it can stand alone on a page."""
-    experiment, question = outcomes.experiment, COMPARISONS[name]
+    experiment, comparison = outcomes.experiment, COMPARISONS[name]
     data, utility = experiment.cases[case], experiment.utility
-    verb = {"helps": "Helps", "hurts": "Hurts", "inconclusive": "Inconclusive"}[found.word]
+    verb = {"helps": "Helps", "hurts": "Hurts", "inconclusive": "Inconclusive"}[decision.word]
     return (
-        f"{verb}: added to {len(data.real):,} {question.onto}, synthetic images change the "
+        f"{verb}: added to {len(data.real):,} {comparison.onto}, synthetic images change the "
         f"accuracy by {gain.mean:+.2f} points ({utility.confidence:.0%} interval {gain.low:+.2f} "
         f"to {gain.high:+.2f}, {_p_words(p_holm)}; {utility.seeds} paired seeds, "
-        f"{len(experiment.test):,} test images): {found.reason}."
+        f"{len(experiment.test):,} test images): {decision.reason}."
+        f"{_weak_baseline(outcomes, case, name)}"
+    )
+
+
+def _weak_baseline(outcomes: Outcomes, case: int, name: str) -> str:
+    """Say where the baseline itself is worse than real images as they are."""
+    baseline = COMPARISONS[name].baseline
+    if baseline == "real":
+        return ""
+    cost = outcomes.gain(case, "real", baseline)
+    if cost.low <= 0:
+        return ""
+    return (
+        f" The baseline is a weak one: {ARMS[baseline].title} is {cost.mean:.2f} points "
+        f"({cost.low:.2f} to {cost.high:.2f}) worse than real images as they are."
     )
 
 
@@ -98,7 +113,7 @@ def _p_words(p: float) -> str:
     return "p < 0.001 after Holm" if p < 0.001 else f"p = {p:.3f} after Holm"
 
 
-def _unjudged(fraction: str) -> dict[str, Any]:
+def _unfair_row(fraction: str) -> dict[str, Any]:
     text = (
         f"Not judged: the generator saw more real images than the fraction of {fraction}, so its "
         "images would bring in what the classifier must not know. Ingest so few (ingest.limit), "
@@ -114,10 +129,10 @@ def control_rows(outcomes: Outcomes) -> list[dict[str, Any]]:
     """
     rows = []
     for case, data in enumerate(outcomes.experiment.cases):
-        for arm, judged in (("real_shuffled", _shuffled), ("real_duplicates", _duplicates)):
+        for arm, told in (("real_shuffled", _shuffled), ("real_duplicates", _duplicates)):
             if outcomes.has(case, arm):
                 gain = outcomes.gain(case, arm, "real")
-                passed, text = judged(gain)
+                passed, text = told(gain)
                 facts = {"gain": gain.mean, "low": gain.low, "high": gain.high}
                 row = {"fraction": data.fraction, "arm": arm, "passed": passed, "text": text}
                 rows.append(row | facts)
@@ -140,24 +155,3 @@ def _duplicates(gain: Estimate) -> tuple[bool, str]:
         f"Duplicates alone change accuracy by {gain.mean:+.2f} points: a gain of that size is no "
         "merit of the synthetic images."
     )
-
-
-def gap_rows(outcomes: Outcomes) -> list[dict[str, Any]]:
-    """Return how far a classifier trained on synthetic images alone falls short, in points.
-
-    Real minus synthetic: the gap of classification accuracy scores (Ravuri & Vinyals, arXiv
-    1905.10887).
-    """
-    rows = []
-    for case, data in enumerate(outcomes.experiment.cases):
-        if outcomes.has(case, "synthetic"):
-            gap = outcomes.gain(case, "real", "synthetic")
-            alone, real = (outcomes.accuracy(case, name).mean for name in ("synthetic", "real"))
-            text = (
-                f"Trained on synthetic images alone the classifier names {alone:.1%} of real test "
-                f"images, on real ones {real:.1%}: a gap of {gap.mean:.2f} points ({gap.low:.2f} "
-                f"to {gap.high:.2f})."
-            )
-            facts = {"gap": gap.mean, "low": gap.low, "high": gap.high, "text": text}
-            rows.append({"fraction": data.fraction, **facts})
-    return rows

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from remint.classifier.train import train_classifier
+from remint.classifier.averaged import train_averaged
 from remint.copies import planting
 from remint.copies.copystudy import CopyStudy, Groups, Pair, some, verdict
 from remint.core.device import pick_device
@@ -18,9 +18,7 @@ from remint.images.sheets import sheet
 from remint.metrics.features import EffLiteExtractor, cached_features
 from remint.metrics.spaces import FeatureSpace, Space
 from remint.metrics.suspects import pixel_spaces
-from remint.utility.arms import ARMS
 from remint.utility.config import EvaluateSyntheticConfig
-from remint.utility.fits import classifier_config
 from tasks.stage import stage
 from tasks.stage.console import say
 
@@ -98,11 +96,15 @@ def _classifier(
     config: EvaluateSyntheticConfig, clean: ImageSet, training: Labelled
 ) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """Train on the training split, augmented: without that it knows its images too well."""
-    settings = classifier_config(config.utility.classifier, ARMS["real_classical"])
-    device = str(pick_device(config.device))
-    classes = len(clean.class_names)
-    classifier = train_classifier(
-        training.images, training.labels, classes, settings, config.seed, device
+    classifier = train_averaged(
+        training.images,
+        training.labels,
+        len(clean.class_names),
+        config.utility.classifier,
+        "classical",
+        config.copies.steps,
+        config.seed,
+        str(pick_device(config.device)),
     )
     return classifier.features, classifier.features(training.images)
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from remint.utility.arms import COMPARISONS
+from remint.utility.arms import ALONE, COMPARISONS
+from remint.utility.gaps import gap_rows
 from remint.utility.outcomes import Outcomes
-from remint.utility.verdicts import control_rows, gap_rows, verdict_rows
+from remint.utility.verdicts import control_rows, verdict_rows
 from tasks.stage import stage
 
 COLUMNS = (
-    *("fraction", "real_images", "arm", "training_rows", "seeds"),
+    *("fraction", "real_images", "arm", "images", "training_rows", "steps", "seeds"),
     *("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "macro_f1_low", "macro_f1_high"),
     *("baseline", "gain", "gain_low", "gain_high"),
     *("gain_macro_f1", "gain_macro_f1_low", "gain_macro_f1_high"),
@@ -42,14 +43,21 @@ def utility_metrics(outcomes: Outcomes) -> dict[str, float]:
     verdicts = [row for row in verdict_rows(outcomes) if row["fraction"] == fraction]
     gain = next(row for row in verdicts if row["comparison"] == primary)
     figures = {f"accuracy_{name}": rows[name]["accuracy"] for name in ("real", "real_classical")}
+    figures |= {
+        f"accuracy_{name}": rows[name]["accuracy"]
+        for name in ("real_as_many", "real_as_many_soft")
+        if name in rows
+    }
     figures |= {f"macro_f1_{name}": rows[name]["macro_f1"] for name in ("real", "real_classical")}
-    figures["accuracy_synthetic_only"] = rows["synthetic"]["accuracy"]
     figures["macro_f1_synthetic_only"] = rows["synthetic"]["macro_f1"]
-    figures["cas_gap_points"] = -rows["synthetic"]["gain"]
+    for arm in (name for name in ALONE if name in rows):
+        kind = arm.removeprefix("synthetic").removeprefix("_")
+        figures["_".join(filter(None, ("accuracy_synthetic_only", kind)))] = rows[arm]["accuracy"]
+        figures["_".join(filter(None, ("cas_gap", kind, "points")))] = -rows[arm]["gain"]
     figures |= {"gain_points": gain["gain"], "gain_low": gain["low"], "gain_high": gain["high"]}
     figures |= {"gain_p_holm": gain["p_holm"], "gain_macro_f1_points": gain["gain_macro_f1"]}
-    for name, question in COMPARISONS.items():
-        figures[f"gain_{name}_points"] = rows[question.arm]["gain"]
+    for name, comparison in COMPARISONS.items():
+        figures[f"gain_{name}_points"] = rows[comparison.arm]["gain"]
     figures["shuffled_labels_points"] = rows["real_shuffled"]["gain"]
     figures["duplicates_points"] = rows["real_duplicates"]["gain"]
     counts = {"seeds": experiment.utility.seeds, "test_images": len(experiment.test)}

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from tasks.page.drawing import INK, PAPER, SERIES, axes, svg
 from tasks.page.words import share
 
-WIDTH, ROW, FOOT = 640, 28, 30
+WIDTH, ROW, FOOT = 720, 28, 30
 NAMES = 12  # px
 CONTROLS = ("real_duplicates", "real_shuffled")
 
@@ -36,7 +36,7 @@ def charts(arms: Sequence[Mapping[str, Any]]) -> list[ArmChart]:
 
 
 def _chart(fraction: str, arms: Sequence[Mapping[str, Any]], span: tuple[float, float]) -> ArmChart:
-    titles = [str(arm.get("title", arm["arm"])) for arm in arms]
+    titles = [f"{arm['title']}: {arm['images']:,}" for arm in arms]
     with axes(WIDTH, ROW * len(arms) + FOOT) as chart:
         for row, arm in enumerate(arms):
             colour = SERIES[_kind(arm["arm"])]
@@ -57,11 +57,14 @@ def _chart(fraction: str, arms: Sequence[Mapping[str, Any]], span: tuple[float, 
             f"{title} {share(arm['accuracy'])}" for title, arm in zip(titles, arms, strict=True)
         )
         drawn = svg(chart, f"Accuracy by what the classifier was trained on: {', '.join(told)}")
-    return ArmChart(f"{fraction}: {arms[0]['real_images']:,} real training images", drawn)
+    real = f"{arms[0]['real_images']:,} real training images"
+    return ArmChart(f"{fraction}: {real}; each arm with its number of different images", drawn)
 
 
 def _kind(arm: str) -> int:
-    """Return the colour: 0 real alone, 1 with minted images, 3 a control."""
+    """Return the colour: 0 real alone, 1 with minted images, 2 distillation, 3 a control."""
     if arm in CONTROLS:
         return 3
+    if arm.endswith("_soft"):
+        return 2
     return 1 if "synthetic" in arm else 0

@@ -23,6 +23,7 @@ RENAMED = {
     "filters.judge": "discriminator",
     "utility.judge": "classifier",
     "snapshots.copy_limit": "copy_share_limit (the share of images suspected as copies)",
+    "classifier.steps": "most_steps (how many are made is measured)",
     "reals.space": "shift (a share of the side)",
 }
 UNION_MEMBER = re.compile(r"constrained-\w+|literal\[.*\]")
