@@ -94,8 +94,8 @@ class Notes:
         self, config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet, log: TrainingLog
     ) -> None:
         self.config, self.log = config, log
-        sigma, count = config.data.noise_sigma, config.validation_images
-        self.validation = Validation(clean, corrupted, count, sigma, config.seed)
+        noise, count = config.data.noise, config.validation_images
+        self.validation = Validation(clean, corrupted, count, noise, config.seed)
         self.seen: dict[str, int] = {}
         self.card: dict[str, Any] = {}
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from remint.corruptions.pairs import FIELDS
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
-from remint.restorer.data import DataConfig, PairSource, batches
+from remint.restorer.data import DataConfig, NoiseConfig, PairSource, batches
 from remint.restorer.networks.catalogue import DiscriminatorConfig, NetworkConfig
 from remint.restorer.objective import RestorationLossConfig
 from remint.restorer.starting import StartConfig
@@ -260,7 +260,7 @@ def test_an_epoch_shows_every_image_once(data: Path) -> None:
 
 
 def test_unclipped_noise_has_its_sigma_and_leaves_the_range(data: Path) -> None:
-    source = PairSource(*sets(data), DataConfig(20, None, "none", 50.0, 0, 0.5), 0)
+    source = PairSource(*sets(data), DataConfig(20, None, "none", NoiseConfig((50.0, 50.0), 1.0), 0, 0.5), 0)
     damaged, clean = source[np.arange(20)]
     assert abs((damaged - clean).std().item() * 127.5 - 50) < 2
     assert damaged.max() > 1 and damaged.min() < -1

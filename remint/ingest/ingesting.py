@@ -32,7 +32,8 @@ class IngestConfig:
     """The ingest section of params.yaml.
 
     source (one kind, or several that are mixed), path, name, table, dead_leaves: where images come
-    from; fit, size: see `fitting.fit`; colour: grey
+    from; leave_out: patterns of names that are not taken; longest: px, to which larger images are
+    reduced first (0: none is); fit, size: see `fitting.fit`; colour: grey
     (luma), colour (grey repeated) or auto (colour as soon as one readable file stores colour, else
     grey); background: grey value under transparency and in padding; max_pixels: larger files are
     refused; shares, seed: of the split; limit: at most that many items, evenly spaced (0: all);
@@ -45,6 +46,8 @@ class IngestConfig:
     name: str
     table: TableConfig
     dead_leaves: DeadLeavesConfig
+    leave_out: tuple[str, ...]
+    longest: Annotated[int, Ge(0), Le(65_536)]
     fit: Fit
     size: Annotated[int, Ge(1), Le(65_536)]
     colour: Colour
@@ -136,7 +139,10 @@ def prepare(item: Item, config: IngestConfig, channels: int) -> Prepared:
             _pixels(image, config) for image in (item.image, item.damaged) if image is not None
         ]
         _need_one_size(whole)
-        images = [imagefile.to_channels(image, channels) for image in whole]
+        images = [
+            imagefile.to_channels(fitting.reduced(image, config.longest), channels)
+            for image in whole
+        ]
         parts = [list(fitting.fit(i, config.fit, config.size, config.background)) for i in images]
     except (imagefile.ImageFileError, fitting.TooSmallError) as error:
         return Prepared(item.source, problem=str(error))
