@@ -36,7 +36,7 @@ def sensor_noise(
 
 
 def draw_sensor_noise(shape: Shape, severity: float, generator: np.random.Generator) -> Recipe:
-    """Draw a sensor's noise: sigma up to 10 severity levels in white, half of it or less reading."""
+    """Draw a sensor's noise: sigma of up to 10 severity levels in white."""
     sigma = uniform(generator, 0.2, 1.0) * SIGMA * severity / 5
     reading = uniform(generator, 0.0, 0.7)  # of the standard deviation in white
     return [

@@ -42,7 +42,7 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def reduced(image: np.ndarray, longest: int) -> np.ndarray:
-    """Return uint8 HWC whose longer side has `longest` px at most, proportions kept; 0: as it is."""
+    """Return uint8 HWC, its longer side `longest` px at most, proportions kept; 0: as it is."""
     height, width = image.shape[:2]
     longer = max(height, width)
     if longest == 0 or longer <= longest:
