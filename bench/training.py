@@ -26,7 +26,7 @@ from remint.generator.data import LabelledSource
 from remint.generator.train import TrainGeneratorConfig, build_players, train_generator
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
-from remint.restorer.data import DataConfig, PairSource
+from remint.restorer.data import DataConfig, NoiseConfig, PairSource
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.objective import PIXEL_LOSSES
 from remint.restorer.train import TrainRestorerConfig, train_restorer
@@ -188,9 +188,9 @@ def main() -> None:
     crops = replace(
         config,
         network=NetworkConfig("nafnet", 48, (2, 2), 4, 2, 3),
-        data=DataConfig(16, 64, "dihedral", 25.0, 0, 0.5),
+        data=DataConfig(16, 64, "dihedral", NoiseConfig((25.0, 25.0), 1.0), 0, 0.5),
     )
-    drawn = replace(crops, data=replace(crops.data, noise_sigma=None))
+    drawn = replace(crops, data=replace(crops.data, noise=None))
     cases = [
         ("digits, 28 px", config, (28, 28), STORED, 12_800),
         ("noise, 64 px crops", crops, (128, 128), STORED, 640),

@@ -13,7 +13,7 @@ from pathlib import Path
 from remint.images.imageset import SPLITS
 from remint.ingest.census import Census
 from remint.ingest.ingesting import IngestConfig, Prepared, ingest
-from remint.ingest.items import Source, limited
+from remint.ingest.items import Source, limited, without
 from remint.ingest.sources import open_source
 from tasks.stage import stage
 from tasks.stage.console import progress, say
@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = load("ingest", IngestConfig, given.params)
     with stage_run("ingest", config) as run:
         whole = open_source(config.source, given.source, config.settings)
-        source, census = limited(whole, config.limit), Census()
+        source = limited(without(whole, config.leave_out), config.limit)
+        census = Census()
         with _reported(census, source, given.report, run):
             ingest(source, config, given.clean, census, _watched(source))
     say(f"ingest: {_sentence(census)}, in {given.clean}")

@@ -122,9 +122,9 @@ class Notes:
         self, config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet, log: TrainingLog
     ) -> None:
         self.config, self.log = config, log
-        sigma, count = config.data.noise_sigma, config.validation_images
-        self.validation = Validation(clean, corrupted, count, sigma, config.seed)
-        self.held_out = HeldOutPairs(clean, corrupted, sigma, config.seed)
+        noise, count = config.data.noise, config.validation_images
+        self.validation = Validation(clean, corrupted, count, noise, config.seed)
+        self.held_out = HeldOutPairs(clean, corrupted, noise, config.seed)
         self.seen: dict[str, int] = {}
         self.minutes: dict[str, float] = {}
         self.card: dict[str, Any] = {}
@@ -214,7 +214,7 @@ def add_doubt(
             f"{model} restores pictures of {restorer.channels} channels and {clean.path} has "
             f"{clean.metadata['channels']}; give the sets that it was trained for"
         )
-    pairs = HeldOutPairs(clean, corrupted, config.data.noise_sigma, config.seed)
+    pairs = HeldOutPairs(clean, corrupted, config.data.noise, config.seed)
     refused = too_few(pairs, config.doubt.alpha)
     if refused:
         raise ValueError(f"{model}: no map of doubt can be added: {refused}")

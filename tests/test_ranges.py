@@ -31,7 +31,6 @@ WRONG = [
     ("train_restorer.threads", -1, "1 or more"),
     ("train_restorer.network.width", HUGE, "4096 or less"),
     ("train_restorer.network.depth", 10**8, "100 or less"),
-    ("train_restorer.data.noise_sigma", -1, "0 or more"),
     ("train_restorer.data.batch", HUGE, "65536 or less"),
     ("train_restorer.fidelity.budget.images", 0, "1 or more"),
     ("train_restorer.loop.clip", 0, "above 0"),

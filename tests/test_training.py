@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from remint.corruptions.pairs import FIELDS
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
-from remint.restorer.data import DataConfig, PairSource, batches
+from remint.restorer.data import DataConfig, NoiseConfig, PairSource, batches
 from remint.restorer.networks.catalogue import DiscriminatorConfig, NetworkConfig
 from remint.restorer.objective import RestorationLossConfig
 from remint.restorer.starting import StartConfig
@@ -261,10 +261,28 @@ def test_an_epoch_shows_every_image_once(data: Path) -> None:
 
 
 def test_unclipped_noise_has_its_sigma_and_leaves_the_range(data: Path) -> None:
-    source = PairSource(*sets(data), DataConfig(20, None, "none", 50.0, 0, 0.5), 0)
+    source = PairSource(
+        *sets(data), DataConfig(20, None, "none", NoiseConfig((50.0, 50.0), 1.0), 0, 0.5), 0
+    )
     damaged, clean = source[np.arange(20)]
     assert abs((damaged - clean).std().item() * 127.5 - 50) < 2
     assert damaged.max() > 1 and damaged.min() < -1
+
+
+def test_a_share_of_the_crops_gets_plain_noise_and_the_rest_the_sets_damage(data: Path) -> None:
+    noise = NoiseConfig((0.0, 90.0), 0.4)
+    source = PairSource(*sets(data), DataConfig(20, None, "none", noise, 0, 0.5), 0)
+    damaged, clean = source[np.arange(200)]
+    halved = ((damaged + 1) * 127.5).round() == (((clean + 1) * 127.5).round() / 2).floor()
+    of_the_set = halved.flatten(1).all(dim=1)
+    assert 0.5 < of_the_set.float().mean() < 0.7
+    sigmas = (damaged - clean)[~of_the_set].flatten(1).std(dim=1) * 127.5
+    assert sigmas.min() < 15 and 75 < sigmas.max() < 100
+
+
+def test_noise_whose_range_is_upside_down_is_refused() -> None:
+    with pytest.raises(ValueError, match="needed the lower one first"):
+        NoiseConfig((50.0, 10.0), 1.0)
 
 
 def test_a_corrupted_set_of_other_images_is_refused(data: Path, tmp_path: Path) -> None:

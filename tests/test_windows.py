@@ -10,7 +10,9 @@ from remint.corruptions.pairs import draw_training_recipe
 from remint.corruptions.registry import KINDS, MASKED_OPERATIONS, OPERATIONS, draw, replay
 from remint.corruptions.windows import REACH, replay_window
 
-NOISY = {"gaussian_noise", "poisson", "salt_and_pepper", "speckle", "old_photo", "second_order"}
+CHAINS = {"old_photo", "second_order", "everyday"}
+NOISES = {"gaussian_noise", "poisson", "salt_and_pepper", "speckle", "plain_noise", "sensor_noise"}
+NOISY = CHAINS | NOISES
 SHAPE = (90, 131, 3)
 WINDOWS = [
     (slice(0, 32), slice(0, 32)),
@@ -46,7 +48,7 @@ def test_steps_after_one_another_reach_as_far_as_their_sum() -> None:
         assert np.abs(replay_window(image, recipe, *window) - expected).mean() < 0.02
 
 
-@pytest.mark.parametrize("kind", sorted(NOISY - {"second_order", "old_photo"}))
+@pytest.mark.parametrize("kind", sorted(NOISES))
 def test_noise_on_a_window_has_the_distribution_of_noise_on_the_whole(kind: str) -> None:
     image, seen = np.full((96, 96, 1), 90, np.uint8), ([], [])
     for number in range(60):

@@ -10,6 +10,7 @@ from remint.corruptions import (
     blur,
     chains,
     compression,
+    everyday,
     holes,
     marks,
     noise,
@@ -44,12 +45,20 @@ KINDS: Mapping[str, Draw] = {
     "stroke_holes": holes.draw_stroke_holes,
     "old_photo": chains.draw_old_photo,
     "second_order": chains.draw_second_order,
+    "sensor_noise": everyday.draw_sensor_noise,
+    "plain_noise": everyday.draw_plain_noise,
+    "soft": everyday.draw_soft,
+    "shrunk": everyday.draw_shrunk,
+    "shared_jpeg": everyday.draw_shared_jpeg,
+    "shared_webp": everyday.draw_shared_webp,
+    "everyday": everyday.draw_everyday,
 }
 
 OPERATIONS: Mapping[str, Callable[..., np.ndarray]] = {
     "gaussian_noise": noise.gaussian_noise,
     "poisson": noise.poisson,
     "level_noise": noise.level_noise,
+    "sensor_noise": everyday.sensor_noise,
     "salt_and_pepper": noise.salt_and_pepper,
     "speckle": noise.speckle,
     "gaussian_blur": blur.gaussian_blur,

@@ -40,6 +40,7 @@ REACH: Mapping[str, Callable[[Values], int] | None] = {
     **dict.fromkeys(("scratches", "text", "ink", "boxes", "strokes"), _none),
     **dict.fromkeys(("generalised_blur", "plateau_blur", "sinc_blur"), _half_side),
     **dict.fromkeys(("resize", "there_and_back", "webp", "contrast"), None),
+    "sensor_noise": lambda step: math.ceil(4 * step["grain"]),
     "gaussian_blur": lambda step: max(1, round(3 * step["sigma"])),
     "defocus": lambda step: math.ceil(step["radius"] + 0.5),
     "motion_blur": lambda step: math.ceil(step["extent"] / 2 + 0.5),

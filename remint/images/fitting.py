@@ -46,6 +46,16 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
+def reduced(image: np.ndarray, longest: int) -> np.ndarray:
+    """Return uint8 HWC, its longer side `longest` px at most, proportions kept; 0: as it is."""
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    if longest == 0 or longer <= longest:
+        return image
+    sides = (max(1, round(side * longest / longer)) for side in (height, width))
+    return resized(image, *sides)
+
+
 def _square(image: np.ndarray, size: int, background: int) -> np.ndarray:
     return resized(image, size, size)
 

@@ -36,13 +36,14 @@ class IngestConfig:
     """The ingest section of params.yaml.
 
     source (one kind, or several that are mixed), path, name, table, dead_leaves: where images come
-    from; pairs: what is asked of their halves; fit, size: see `fitting.fit`; colour: grey
-    (luma), colour (grey repeated) or auto (colour as soon as one readable file stores colour, else
-    grey); background: grey value under transparency and in padding; max_pixels: larger files are
-    refused; shares, seed: of the split; near_duplicates: whether pictures that look the same are
-    kept in one split; limit: at most that many items, evenly spaced (0: all); max_bad_share: of
-    items that may end in quarantine, 0..1; workers: processes (0: all cores); shard_megabytes: size
-    of a shard, in MiB.
+    from; leave_out: patterns of names that are not taken; longest: px, to which larger images are
+    reduced first (0: none is); pairs: what is asked of their halves; fit, size: see `fitting.fit`;
+    colour: grey (luma), colour (grey repeated) or auto (colour as soon as one readable file stores
+    colour, else grey); background: grey value under transparency and in padding; max_pixels: larger
+    files are refused; shares, seed: of the split; near_duplicates: whether pictures that look the
+    same are kept in one split; limit: at most that many items, evenly spaced (0: all);
+    max_bad_share: of items that may end in quarantine, 0..1; workers: processes (0: all cores);
+    shard_megabytes: size of a shard, in MiB.
     """
 
     source: Kind | tuple[Kind, ...]
@@ -51,6 +52,8 @@ class IngestConfig:
     table: TableConfig
     dead_leaves: DeadLeavesConfig
     pairs: PairsConfig
+    leave_out: tuple[str, ...]
+    longest: Annotated[int, Ge(0), Le(65_536)]
     fit: Fit
     size: Annotated[int, Ge(1), Le(65_536)]
     colour: Colour
@@ -164,7 +167,10 @@ def prepare(item: Item, config: IngestConfig, channels: int) -> Prepared:
         match = None
         if item.damaged and config.pairs.least_correlation:
             match, *whole = matched(whole[0], whole[1], config.pairs)
-        images = [imagefile.to_channels(image, channels) for image in whole]
+        images = [
+            imagefile.to_channels(fitting.reduced(image, config.longest), channels)
+            for image in whole
+        ]
         parts = [list(fitting.fit(i, config.fit, config.size, config.background)) for i in images]
     except (imagefile.ImageFileError, fitting.TooSmallError) as error:
         return named(problem=str(error), small=isinstance(error, fitting.TooSmallError))

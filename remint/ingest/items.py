@@ -1,8 +1,9 @@
 """What every source of images comes down to: a count, class names, and items one after another."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
@@ -56,6 +57,19 @@ def limited(source: Source, limit: int) -> Source:
                 yield item
 
     return replace(source, count=limit, items=items)
+
+
+def without(source: Source, patterns: Sequence[str]) -> Source:
+    """Return the items whose names match none of the patterns (*, ? and [...] as in a shell)."""
+    if not patterns:
+        return source
+
+    def items() -> Iterator[Item]:
+        for item in source.items():
+            if not any(fnmatchcase(item.source, pattern) for pattern in patterns):
+                yield item
+
+    return replace(source, count=sum(1 for _ in items()), items=items)
 
 
 def for_training(source: Source) -> Source:

@@ -17,6 +17,7 @@ from remint.core.randomness import generator
 from remint.images.fitting import picture_of
 from remint.images.imageset import ImageSet
 from remint.metrics.conformal import controlled, least_cases
+from remint.restorer.data import NoiseConfig
 from remint.restorer.doubt import QUARTER, Doubt, errors_of, most_doubtful
 from remint.restorer.restorer import Restorer
 from remint.restorer.tiling import restore_image
@@ -37,15 +38,16 @@ class HeldOutPair(NamedTuple):
 class HeldOutPairs:
     """The val pairs of the sets, damaged as training damages.
 
-    noise_sigma: as in DataConfig; then clean val images are damaged here, rounded and clipped as
-    a file of 8 bits holds them.
+    noise: as in DataConfig; where it is all that training sees, clean val images get it here,
+    rounded and clipped as a file of 8 bits holds them.
     """
 
     def __init__(
-        self, clean: ImageSet, corrupted: ImageSet, noise_sigma: float | None, seed: int
+        self, clean: ImageSet, corrupted: ImageSet, noise: NoiseConfig | None, seed: int
     ) -> None:
-        self.clean, self.corrupted, self.sigma, self.seed = clean, corrupted, noise_sigma, seed
-        frame = (clean if noise_sigma is not None else corrupted).frame("val")
+        self.clean, self.corrupted, self.seed = clean, corrupted, seed
+        self.noise = noise if noise is not None and noise.alone else None
+        frame = (clean if self.noise else corrupted).frame("val")
         step = np.linspace(0, len(frame) - 1, min(PAIRS, len(frame))).astype(int)
         self.rows: list[dict[str, Any]] = frame.iloc[step].to_dict("records")  # type: ignore[assignment]
         origins = clean.frame("val")[["id", "position", "source"]].to_dict("records")
@@ -71,10 +73,12 @@ class HeldOutPairs:
             )
 
     def _noisy(self, image: np.ndarray, name: str) -> np.ndarray | None:
-        if self.sigma is None:
+        if self.noise is None:
             return None
-        noise = generator(self.seed, "calibration", name).standard_normal(image.shape, np.float32)
-        planes = torch.from_numpy(np.moveaxis(noise, -1, -3)) * (self.sigma / 127.5)
+        stream = generator(self.seed, "calibration", name)
+        noise = stream.standard_normal(image.shape, np.float32)
+        sigma = stream.uniform(*self.noise.sigma)
+        planes = torch.from_numpy(np.moveaxis(noise, -1, -3)) * (sigma / 127.5)
         return to_uint8(to_tensor(image) + planes)
 
 

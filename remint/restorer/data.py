@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 from remint.core.arrays import scale
 from remint.core.randomness import counter_uniform, generator
@@ -23,20 +23,40 @@ from remint.training.feeding import feed, fits_memory
 
 
 @dataclass(frozen=True)
+class NoiseConfig:
+    """Gaussian noise added to clean crops in float, neither clipped nor rounded.
+
+    sigma: least and most, in levels of 0..255, drawn evenly for each crop; share: of the crops
+    that get it instead of the corrupted set's damage.
+    """
+
+    sigma: tuple[Annotated[float, Ge(0), Le(255)], Annotated[float, Ge(0), Le(255)]]
+    share: Annotated[float, Gt(0), Le(1)]
+
+    def __post_init__(self) -> None:
+        if self.sigma[0] > self.sigma[1]:
+            raise ValueError(f"noise.sigma: found {list(self.sigma)}, needed the lower one first")
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other damage is shown."""
+        return self.share == 1.0
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """How pairs are fed.
 
     batch: images a round, over all processes; patch: side of the crops (null: whole images, which
-    must then be of one size); augment: flips or all eight turns and flips; noise_sigma: Gaussian
-    noise (of 0..255) added to clean crops in float, neither clipped nor rounded, instead of the
-    corrupted set's pairs (null: the set's); workers: 0 reads in the training process;
-    memory_share: decoded images are kept in memory up to this share of what is free.
+    must then be of one size); augment: flips or all eight turns and flips; noise: shown beside or
+    instead of the corrupted set's pairs; workers: 0 reads in the training process; memory_share:
+    decoded images are kept in memory up to this share of what is free.
     """
 
     batch: Annotated[int, Ge(1), Le(65_536)]
     patch: Annotated[int, Ge(8), Le(8192)] | None
     augment: Literal["none", "flip", "dihedral"]
-    noise_sigma: Annotated[float, Ge(0), Le(255)] | None
+    noise: NoiseConfig | None
     workers: Workers
     memory_share: Share
 
@@ -89,14 +109,18 @@ class PairSource:
     @property
     def on_the_fly(self) -> bool:
         """Whether damage is drawn here, not read from the corrupted set."""
-        return self._drawn or self.config.noise_sigma is not None
+        return self._drawn or self._only_noise
 
     @property
     def _drawn(self) -> bool:
         """Whether the corrupt stage left its damage to be drawn here."""
-        if self.config.noise_sigma is not None or "damaged" in self.clean.schema.names:
+        if self._only_noise or "damaged" in self.clean.schema.names:
             return False
         return self.corrupted.metadata["training"]["draws"] == 0
+
+    @property
+    def _only_noise(self) -> bool:
+        return self.config.noise is not None and self.config.noise.alone
 
     def __len__(self) -> int:
         """Return the number of pairs in an epoch."""
@@ -147,7 +171,8 @@ class PairSource:
         """Return (damaged, clean), float32 [len(counters)],C,H,W in [-1, 1]."""
         total = len(self)
         members = [self._order(int(k) // total)[int(k) % total] for k in counters]
-        whole = self.config.patch is None and self.config.augment == "none"
+        config = self.config
+        whole = config.patch is None and config.augment == "none" and config.noise is None
         if whole and self.stacks and isinstance(self.stacks[0], np.ndarray):
             damaged, clean = (np.asarray(stack)[members] for stack in self.stacks)
         else:
@@ -160,7 +185,10 @@ class PairSource:
     def _pair(self, k: int, member: int, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         damaged, clean = self._load(member)
         window = self._window(clean.shape, draws)
-        if self.training is not None:
+        level = self._noise_level(k)
+        if level is not None:
+            damaged = clean[window]
+        elif self.training is not None:
             who = self.rows[member]["id"], self.training, self.draw_seed
             recipe = draw_training_recipe(clean.shape, *who, draw=k // len(self))
             damaged = replay_window(clean, recipe, *window)
@@ -168,10 +196,18 @@ class PairSource:
             damaged = damaged[window]
         clean = clean[window]
         damaged, clean = (self._turned(image, draws) for image in (damaged, clean))
-        if self.config.noise_sigma is not None:
+        if level is not None:
             noise = generator(self.seed, "noise", str(k)).standard_normal(clean.shape, np.float32)
-            damaged = clean + np.float32(self.config.noise_sigma) * noise
+            damaged = clean + np.float32(level) * noise
         return damaged, clean
+
+    def _noise_level(self, k: int) -> float | None:
+        """Return the sigma of member k's plain noise, None where it shows the set's damage."""
+        if self.config.noise is None:
+            return None
+        share, position = counter_uniform(self.seed, "noise", np.array([k]), 2)[0]
+        low, high = self.config.noise.sigma
+        return float(low + position * (high - low)) if share < self.config.noise.share else None
 
     def _load(self, member: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the whole images of a pair; the clean one twice where damage is drawn here."""

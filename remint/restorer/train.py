@@ -153,7 +153,7 @@ def _no_doubt(config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet)
     """Return what the card says where a map of doubt is wanted and can't be promised."""
     if config.doubt is None:
         return {}
-    pairs = HeldOutPairs(clean, corrupted, config.data.noise_sigma, config.seed)
+    pairs = HeldOutPairs(clean, corrupted, config.data.noise, config.seed)
     refused = too_few(pairs, config.doubt.alpha)
     return {SECTION: {"refused": refused}} if refused else {}
 

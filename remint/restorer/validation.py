@@ -8,6 +8,7 @@ from remint.core.arrays import to_tensor, to_uint8
 from remint.core.randomness import generator
 from remint.images.imageset import ImageSet
 from remint.metrics.pixels import psnr_ceiling, psnr_score
+from remint.restorer.data import NoiseConfig
 from remint.restorer.restorer import Restorer
 
 SIDE = 128  # px; larger images are looked at through their centre
@@ -17,24 +18,28 @@ SHOWN = 8
 class Validation:
     """Up to `count` val pairs, spread evenly over the set; empty where the set has no val split.
 
-    noise_sigma: as in DataConfig; then clean val images are damaged here.
+    noise: as in DataConfig; where it is all that training sees, clean val images get it here, its
+    sigmas evenly spaced over the pairs.
     """
 
     def __init__(
-        self, clean: ImageSet, corrupted: ImageSet, count: int, noise_sigma: float | None, seed: int
+        self, clean: ImageSet, corrupted: ImageSet, count: int, noise: NoiseConfig | None, seed: int
     ) -> None:
-        rows = (clean if noise_sigma is not None else corrupted).frame("val")
+        plain = noise is not None and noise.alone
+        rows = (clean if plain else corrupted).frame("val")
         chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))
         self.pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.ceilings: list[float] = []
         where = clean.frame("val").set_index("id")["position"]
-        for row in rows.iloc[chosen].to_dict("records"):
+        low, high = noise.sigma if noise else (0.0, 0.0)
+        sigmas = np.linspace(low, high, len(chosen))
+        for sigma, row in zip(sigmas, rows.iloc[chosen].to_dict("records"), strict=True):
             target = clean.at(int(where[row.get("clean_id", row["id"])]))[1]
-            damaged = target if noise_sigma is not None else corrupted.at(row["position"])[1]
+            damaged = target if plain else corrupted.at(row["position"])[1]
             pair = to_tensor(_centre(damaged)), to_tensor(_centre(target))
-            if noise_sigma is not None:
-                noise = generator(seed, "validation", row["id"]).standard_normal(pair[0].shape)
-                pair = (pair[0] + torch.from_numpy(noise).float() * noise_sigma / 127.5, pair[1])
+            if plain:
+                drawn = generator(seed, "validation", row["id"]).standard_normal(pair[0].shape)
+                pair = (pair[0] + torch.from_numpy(drawn).float() * sigma / 127.5, pair[1])
             self.pairs.append(pair)
             self.ceilings.append(psnr_ceiling(row.get("kind", "")))
 
