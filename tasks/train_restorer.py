@@ -24,6 +24,7 @@ from remint.restorer.data import PairSource
 from remint.restorer.doubt import SECTION, WEIGHTS, Doubt
 from remint.restorer.doubt_training import train_doubt
 from remint.restorer.restorer import Restorer, save_card, save_weights
+from remint.restorer.shipped import suited
 from remint.restorer.starting import ABSENT, NONE
 from remint.restorer.train import Report, TrainRestorerConfig, train_restorer
 from remint.restorer.validation import Validation
@@ -55,13 +56,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         with single_run.interruptible("train_restorer") as stop_reason:
             add_doubt(config, clean, corrupted, args.model, stop_reason)
         return
-    config, start = begun(config, args.start)
+    config, start = begun(config, args.start, int(clean.metadata["channels"]))
     with single_run.interruptible("train_restorer") as stop_reason, process_group():
         _run(config, clean, corrupted, start, args.model, stop_reason)
 
 
 def begun(
-    config: TrainRestorerConfig, folder: Path | None
+    config: TrainRestorerConfig, folder: Path | None, channels: int
 ) -> tuple[TrainRestorerConfig, Restorer | None]:
     """Return the settings with what training starts from: a model, or fresh weights.
 
@@ -72,12 +73,17 @@ def begun(
     if folder is not None and (folder / ABSENT).exists():
         say(f"train_restorer: {folder} holds no model yet, so training begins with fresh weights")
         return replace(config, start=replace(config.start, model=NONE)), None
-    return config, starting_model(folder)
+    return config, starting_model(folder, channels)
 
 
-def starting_model(folder: Path | None) -> Restorer | None:
-    """Return the model that training starts from: its fidelity weights, which are averages."""
-    return None if folder is None else Restorer.load(folder, interpolation=0.0, device="cpu")
+def starting_model(folder: Path | None, channels: int) -> Restorer | None:
+    """Return the model that training starts from: its fidelity weights, which are averages.
+
+    folder: the model's, or one of several models, of which the one for `channels` is taken.
+    """
+    if folder is None:
+        return None
+    return Restorer.load(suited(folder, channels), interpolation=0.0, device="cpu")
 
 
 def _run(

@@ -139,7 +139,7 @@ def test_a_training_may_start_from_the_champion_that_was_fetched(inside: Path) -
     for reference in ("1", "champion"):  # the second time in place of the first
         fetch.fetch("restorer", reference, Path("data/start/champion"))
         version = Registry("restorer").find(reference)
-        begun = train_restorer.starting_model(Path("data/start/champion"))
+        begun = train_restorer.starting_model(Path("data/start/champion"), 1)
         assert version is not None and begun is not None
         assert begun.fingerprint == version.fingerprint
     with pytest.raises(RegistryError, match="holds no 99 of remint-restorer"):
@@ -153,7 +153,7 @@ def test_a_first_night_may_begin_without_a_champion(
     assert "there is no restorer 99 yet" in capsys.readouterr().out
     config = params.load("train_restorer", TrainRestorerConfig)
     config = replace(config, start=StartConfig("99", True))
-    fresh, start = train_restorer.begun(config, tmp_path / "99")
+    fresh, start = train_restorer.begun(config, tmp_path / "99", 1)
     assert start is None and fresh.start.model == "none"
     shutil.copytree("data/models/restorer", tmp_path / "98")  # fetched before: it stays
     with pytest.raises(RegistryError, match="holds no 98"):

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tasks.commands import mint_files
-from tasks.commands.model_choice import MODEL_HELP, chosen_model
+from tasks.commands.model_choice import MODEL_HELP, TRAINED, chosen_restorer
 from tasks.stage import stage
 
 MARKS = {
@@ -46,6 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_restore(verbs)
     _add_inbox(verbs)
     mint_files.add_parser(verbs)
+    listing = verbs.add_parser("models", help="list the restorers that are there")
+    listing.set_defaults(run=_models)
     _add_preset(verbs)
     return parser
 
@@ -63,7 +65,10 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add = restore.add_argument
     add("source", metavar="IN", type=Path, help="an image, or a folder of images")
     add("out", metavar="OUT", type=Path, help="a file or a folder; outside IN")
-    add("--model", default="data/models/restorer", help=MODEL_HELP)
+    own = (
+        f"{MODEL_HELP}; or a name of `remint models`; None: {TRAINED}, else what comes with Remint"
+    )
+    add("--model", help=own)
     add("--interpolation", type=float, help="0 true to the pixels .. 1 most detail; None: model's")
     add("--ensemble", action="store_true", help="mean over eight turns and flips; 8 times as long")
     add("--doubt", action="store_true", help="a map of doubt too: OUT.doubt.png, levels of 255")
@@ -113,7 +118,7 @@ def _restore(given: argparse.Namespace) -> None:
     from tasks.commands.restore_files import RestoreOptions, restore
 
     options = RestoreOptions(
-        model=chosen_model(given.model, "restorer"),
+        model=chosen_restorer(given.model),
         interpolation=given.interpolation,
         device=given.device,
         tile=given.tile,
@@ -144,6 +149,14 @@ def _preset(given: argparse.Namespace) -> None:
     from tasks.commands import presets
 
     presets.follow(given.name, given.params)
+
+
+def _models(given: argparse.Namespace) -> None:
+    from tasks.commands.models import lines
+    from tasks.stage.console import say
+
+    for line in lines():
+        say(line)
 
 
 def _presets(given: argparse.Namespace) -> None:

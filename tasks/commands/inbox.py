@@ -24,9 +24,9 @@ from remint.core.fingerprint import model_fingerprint
 from remint.images.imagefile import MAX_PIXELS
 from remint.restorer.restorer import Restorer
 from tasks.commands.ledger import DONE, QUARANTINED, RESTORED, STARTED, Entry, Ledger
-from tasks.commands.model_choice import chosen_model
+from tasks.commands.model_choice import chosen_restorer
 from tasks.commands.plans import SUFFIXES, RestoreJob
-from tasks.commands.restore_files import RestoreOptions, restore_one
+from tasks.commands.restore_files import Loaded, RestoreOptions, restore_one
 from tasks.stage.console import say
 
 LEDGER, LOCK, QUARANTINE = ".remint-inbox.sqlite", ".remint-inbox.lock", "quarantine.csv"
@@ -102,7 +102,7 @@ class Worker:
     ) -> None:
         self.ledger, self.out, self.device, self.again = ledger, out, device, again
         self.max_pixels = max_pixels
-        self.folder = chosen_model(model, "restorer")
+        self.folder = chosen_restorer(model)
         self.fingerprint = model_fingerprint(self.folder)
         self.restorer: Restorer | None = None
 
@@ -139,7 +139,9 @@ class Worker:
         self._note(arrival, content, STARTED)  # from here on the output is ours to replace
         job = RestoreJob(arrival.path, self.out / arrival.name, arrival.name)
         try:
-            restore_one(job, self._loaded(), self._options(force=ours), {arrival.path.resolve()})
+            restore_one(
+                job, Loaded(self._loaded()), self._options(force=ours), {arrival.path.resolve()}
+            )
         except Exception as error:  # decoders throw what they like at a broken file
             return self._quarantine(arrival, content, " ".join(str(error).split()) or repr(error))
         now = arrival.path.lstat()

@@ -3,7 +3,23 @@
 from pathlib import Path
 from typing import Literal
 
+from remint.restorer import shipped
+
+TRAINED = Path("data/models/restorer")
 MODEL_HELP = "a model folder; or champion, challenger, previous or a number in MLflow's registry"
+
+
+def chosen_restorer(text: str | None) -> Path:
+    """Return the folder that `text` means: also a name that `remint models` lists.
+
+    None: data/models/restorer where something was trained, else the models that come with Remint,
+    a folder of which `shipped.suited` chooses one for each picture.
+    """
+    if text is None:
+        return TRAINED if (TRAINED / shipped.CARD).exists() else shipped.FOLDER
+    if text in shipped.names() and not Path(text).exists():
+        return shipped.FOLDER / text
+    return chosen_model(text, "restorer")
 
 
 def chosen_model(text: str, name: Literal["restorer", "generator"]) -> Path:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -16,11 +16,12 @@ from remint.core import ranges
 from remint.core.atomic import replaced_file
 from remint.core.device import Precision
 from remint.core.ranges import Share
-from remint.images import provenance
+from remint.images import imagefile, provenance
 from remint.restorer import suitability
 from remint.restorer.doubt import Doubt, promise
 from remint.restorer.ensemble import NOTE, ensembled
 from remint.restorer.restorer import Restorer
+from remint.restorer.shipped import suited
 from remint.restorer.tiling import check_tiles, restore_image
 from tasks.commands import doubt_files, mask_files, photo, photo_writing
 from tasks.commands.plans import RestoreJob, plan, real_path
@@ -34,7 +35,8 @@ WATCHED_PIXELS = 2**22  # from here on a picture shows its own progress
 class RestoreOptions:
     """How `remint restore` works; the fields are its options.
 
-    model: a model folder. interpolation: 0 true to the pixels .. 1 adversarial, None the model's
+    model: a model's folder, or one of models, of which each picture gets the one for its channels.
+    interpolation: 0 true to the pixels .. 1 adversarial, None the model's
     own. tile, overlap: px. quality: 1..100 of lossy formats, None about that of the input. mark:
     IPTC term of the outputs, None by what is done. max_pixels: larger images are refused. mask: a
     picture of the one image's size; where it is white is filled, the rest stays as it is. ensemble:
@@ -76,41 +78,73 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
         raise ValueError(f"--mask is for one picture and {source} is a folder; name the picture")
     failures: list[str] = []
     jobs, others = plan(source, out, failures)
-    restorer = Restorer.load(
-        options.model,
-        interpolation=options.interpolation,
-        device=options.device,
-        precision=options.precision,
-    )
-    doubt = Doubt.load(options.model, restorer) if options.doubt else None
+    models = Models(options)
     sources = {real_path(job.source) for job in jobs}
     unreadable = len(failures)
     notes: Counter[str] = Counter()
     for job in progress(jobs, label="restore"):
         try:
-            notes.update(restore_one(job, restorer, options, sources, doubt))
+            notes.update(restore_one(job, models.of(job), options, sources))
         except Exception as error:  # decoders throw what they like at a broken file
             failures.append(f"{job.name}: {_sentence(error)}")
     _tell(len(jobs) - len(failures) + unreadable, out, notes, others)
-    if doubt is not None:
-        say(f"doubt: {promise(restorer.card)}")
+    for sentence in models.promises:
+        say(f"doubt: {sentence}")
     for failure in failures:
         print(f"not restored: {failure}", file=sys.stderr)
     return len(failures)
 
 
+class Loaded(NamedTuple):
+    """A restorer, and its head that says how sure it is where that was asked for."""
+
+    restorer: Restorer
+    doubt: Doubt | None = None
+
+
+class Models:
+    """Loads the models that pictures need, each once."""
+
+    def __init__(self, options: RestoreOptions) -> None:
+        self.options = options
+        self._loaded: dict[Path, Loaded] = {}
+        if suited(options.model, 3) == options.model:
+            self._load(options.model)  # a model that is no good is known before any picture
+
+    def of(self, job: RestoreJob) -> Loaded:
+        """Return the model for one picture. Raises ValueError for one that can't be loaded."""
+        if self.options.model in self._loaded:
+            return self._loaded[self.options.model]
+        colour = job.source.is_file() and imagefile.stored_in_colour(job.source)
+        return self._load(suited(self.options.model, 3 if colour else 1))
+
+    def _load(self, folder: Path) -> Loaded:
+        if folder not in self._loaded:
+            options = self.options
+            restorer = Restorer.load(
+                folder,
+                interpolation=options.interpolation,
+                device=options.device,
+                precision=options.precision,
+            )
+            doubt = Doubt.load(folder, restorer) if options.doubt else None
+            self._loaded[folder] = Loaded(restorer, doubt)
+        return self._loaded[folder]
+
+    @property
+    def promises(self) -> list[str]:
+        """What the maps of doubt that were made promise."""
+        return [promise(model.restorer.card) for model in self._loaded.values() if model.doubt]
+
+
 def restore_one(
-    job: RestoreJob,
-    restorer: Restorer,
-    options: RestoreOptions,
-    sources: set[Path],
-    doubt: Doubt | None = None,
+    job: RestoreJob, model: Loaded, options: RestoreOptions, sources: set[Path]
 ) -> tuple[str, ...]:
     """Restore one photograph, whole or not at all; return notes on what changed.
 
-    sources: real paths that are never written to. doubt: whose map is written beside it. Raises
-    ValueError, or what a decoder throws.
+    sources: real paths that are never written to. Raises ValueError, or what a decoder throws.
     """
+    restorer, doubt = model
     if not job.source.is_file():  # a pipe or a device would be waited for
         raise ValueError("it is no regular file")
     for written in [job.target, *([doubt_files.beside(job.target)] if doubt else [])]:

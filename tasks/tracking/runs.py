@@ -7,6 +7,8 @@ its name) arrives as `MLFLOW_RUN_CONTEXT`, which MLflow reads itself.
 
 import dataclasses
 import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -226,16 +228,27 @@ def _artifact_home() -> str | None:
     return (Path(uri.removeprefix(SQLITE)).parent / "mlruns").as_uri()
 
 
+@contextmanager
+def _served_code() -> Iterator[list[str]]:
+    """Copy the code that a logged model brings along, without the models that come with it."""
+    sources = (CODE, CODE.parent / "remint")
+    with tempfile.TemporaryDirectory() as folder:
+        for source in sources:
+            left_out = shutil.ignore_patterns("__pycache__", "shipped")
+            shutil.copytree(source, Path(folder) / source.name, ignore=left_out)
+        yield [str(Path(folder) / source.name) for source in sources]
+
+
 def _log_model(run_id: str, name: str, folder: Path, example: pd.DataFrame) -> None:
     kinds = {str(c): "long" if example[c].dtype.kind == "i" else "string" for c in example}
     taken: list[Any] = [ColSpec(kind, column) for column, kind in kinds.items()]
     mlflow.set_tracking_uri(tracking_uri())
-    with mlflow.start_run(run_id=run_id):
+    with mlflow.start_run(run_id=run_id), _served_code() as code_paths:
         mlflow.pyfunc.log_model(
             name=name,
             python_model=str(CODE / "serving" / f"served_{name}.py"),
             artifacts={name: str(folder)},
-            code_paths=[str(CODE), str(CODE.parent / "remint")],
+            code_paths=code_paths,
             signature=ModelSignature(Schema(taken), Schema([ColSpec("string", "image")])),
             input_example=example,
             tags={"fingerprint": model_fingerprint(folder)},
