@@ -12,7 +12,7 @@ from remint.images.imageset import ImageSet
 from remint.ingest.census import Census
 from remint.ingest.dead_leaves import DeadLeavesConfig
 from remint.ingest.ingesting import IngestConfig, channel_count, ingest
-from remint.ingest.items import Item, Source
+from remint.ingest.items import Item, Source, without
 from remint.ingest.scenes import PairsConfig
 from remint.ingest.sources import open_source
 from remint.ingest.splits import Shares
@@ -276,3 +276,17 @@ def test_the_refusal_of_small_files_names_the_fit_and_the_size(tmp_path):
     words = r"5 of 6 .*5 are too small for their tiles: let ingest\.fit pad or resize.*ingest\.size"
     with pytest.raises(ValueError, match=words):
         run(tmp_path / "in", tmp_path / "clean", fit="tiles", shares=ONLY_TRAIN)
+
+
+def test_what_is_left_out_by_name_is_not_taken_and_not_counted(photos):
+    source = open_source("folder", photos, CONFIG.settings)
+    kept = without(source, ["a/*", "b/1.png"])
+    names = [item.source for item in kept.items()]
+    assert kept.count == len(names) == 29
+    assert all(name.startswith("b/") for name in names) and "b/1.png" not in names
+
+
+def test_a_larger_image_is_reduced_to_the_longest_side_and_a_smaller_one_kept(photos, tmp_path):
+    save(photos / "a" / "large.png", pixels(99, 30, 60))
+    clean, _ = run(photos, tmp_path / "clean", longest=20)
+    assert {image.shape[:2] for _, image in clean.images()} == {(12, 10), (10, 20)}

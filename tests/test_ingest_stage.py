@@ -31,6 +31,8 @@ ingest:
   name: ""
   table: {file: images.csv, path: path, label: "", group: "", split: ""}
   dead_leaves: {images: 0, side: 64}
+  leave_out: ["*thumb*"]
+  longest: 0
   pairs: {least_correlation: 0.25, largest_shift: 2, further: quarantine}
   fit: keep
   size: 8
