@@ -45,7 +45,12 @@ VARIANTS: dict[str, Settings] = {
         f"{OPTIMISER}.betas": [0.5, 0.999],
         f"{OPTIMISER}.beta2_end": 0.999,
     },
-    "vae": {**ADAM_OF_GAMES, f"{NETWORK}.name": "vae", f"{NETWORK}.width": 96},
+    "vae": {
+        **ADAM_OF_GAMES,
+        f"{NETWORK}.name": "vae",
+        f"{NETWORK}.width": 96,
+        f"{LOSS}.augment": "none",  # it has no discriminator to show changed images to
+    },
     "conv": {**ADAM_OF_GAMES, f"{NETWORK}.name": "conv", f"{NETWORK}.width": 96},
     # widths that a CPU can bear; on a GPU take those of the preset `gpu`
     "r3": {
@@ -54,7 +59,7 @@ VARIANTS: dict[str, Settings] = {
         f"{NETWORK}.width": 32,
         f"{NETWORK}.discriminator_width": 32,
     },
-    "flow": {f"{NETWORK}.name": "flow"},
+    "flow": {f"{NETWORK}.name": "flow", f"{LOSS}.augment": "none"},
 }
 SHARED: Settings = {"ingest.size": 32}  # a size that all of them have
 GOAL = "report_augmentation"

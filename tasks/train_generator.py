@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from remint.core.atomic import replaced_folder
+from remint.core.atomic import replaced_folder, settle_leftovers
 from remint.core.device import pick_device
 from remint.generator.generator import CARD, DISCRIMINATOR_WEIGHTS, FORMAT, WEIGHTS, Minter
 from remint.generator.train import GeneratorReport, TrainGeneratorConfig, train_generator
@@ -57,6 +57,7 @@ def _run(
         for _ in reports:
             pass
         return
+    settle_leftovers(model)
     data = {"clean": clean.fingerprint}
     on_gpu = pick_device(config.device).type == "cuda"
     with (

@@ -70,12 +70,20 @@ def test_muon_steps_along_an_orthogonal_matrix_of_the_weight_itself(
     layout: torch.memory_format,
 ) -> None:
     conv = nn.Conv2d(4, 8, 3, bias=False).to(memory_format=layout)  # type: ignore[call-overload]
-    before, muon = conv.weight.detach().clone(), Muon([conv.weight], 0.1)
+    before, muon = conv.weight.detach().clone(), Muon([conv.weight], 0.1, 0.0)
     conv(torch.randn(2, 4, 6, 6)).square().sum().backward()
     muon.step()
     moved = (before - conv.weight).detach().flatten(1)
     sizes = torch.linalg.svdvals(moved) / (0.1 * 0.2 * 36**0.5)
     assert sizes.min() > 0.5 and sizes.max() < 1.4  # Newton-Schulz leaves them near 1
+
+
+def test_weight_decay_reaches_what_muon_moves() -> None:
+    conv = nn.Conv2d(4, 8, 3, bias=False)
+    before = conv.weight.detach().clone()
+    conv.weight.grad = torch.zeros_like(conv.weight)
+    Muon([conv.weight], 0.1, 0.5).step()
+    torch.testing.assert_close(conv.weight.detach(), before * (1 - 0.1 * 0.5))
 
 
 def test_muon_moves_the_convolutions_inside_and_adamw_the_rest() -> None:

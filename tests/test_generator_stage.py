@@ -104,6 +104,24 @@ def test_a_terminated_stage_says_so_and_goes_on_to_the_same_weights(folder: Path
     assert (folder / "model/last.safetensors").read_bytes() == whole
 
 
+def test_a_model_that_a_kill_had_moved_aside_is_put_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = folder / f".model.{999_999_999}.old"  # of a process that is no more
+    aside.mkdir()
+    (aside / "generator.json").write_text("{}")
+    monkeypatch.setattr(train_generator, "train_generator", lambda *_: iter([None]))
+    with pytest.raises(AttributeError):
+        train_generator.main(arguments(folder))
+    assert (folder / "model/generator.json").exists() and not aside.exists()
+
+
+def test_augmentation_for_a_discriminator_that_is_not_there_is_refused(folder: Path) -> None:
+    change(folder, loss={"augment": "ada"})
+    with pytest.raises(ValueError, match=r"found ada and flow has no discriminator .* conv or r3"):
+        train_generator.main(arguments(folder))
+
+
 @pytest.mark.parametrize(
     ("split", "size", "sentence"),
     [

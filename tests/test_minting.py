@@ -156,7 +156,8 @@ def test_a_limit_that_an_objective_cannot_break_is_refused(
     health = replace(CONFIG.loop.health, loss_limit=5.0, accuracy_limit=0.9)
     health = replace(health, **{"loss_limit" if refused == "accuracy" else "accuracy_limit": None})
     loop = replace(CONFIG.loop, health=health)
-    config = replace(CONFIG, network=replace(NETWORK, name=network), loop=loop)
+    unseen = replace(CONFIG.loss, augment="none")
+    config = replace(CONFIG, network=replace(NETWORK, name=network), loss=unseen, loop=loop)
     with pytest.raises(ValueError, match=f"{refused}_limit: .*would never act"):
         train(config, data, tmp_path / "run")
 

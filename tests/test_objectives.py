@@ -13,7 +13,10 @@ from remint.generator.networks.catalogue import (
     build_discriminator,
     build_generator,
 )
+from remint.generator.networks.flow import FlowGenerator
+from remint.generator.networks.generators import ConditionalVae
 from remint.generator.objectives.base import MintingSetup, colour_drift
+from remint.generator.objectives.flow import FlowObjective
 from remint.generator.objectives.game import (
     STEP,
     GameObjective,
@@ -21,7 +24,7 @@ from remint.generator.objectives.game import (
     approximate_penalty,
     default_gamma,
 )
-from remint.generator.objectives.vae import sigma_vae_loss
+from remint.generator.objectives.vae import VaeObjective, sigma_vae_loss
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
 from remint.training.players import OptimiserConfig, Player, Players
@@ -41,6 +44,17 @@ def game(source: LabelledSource, augment: str, precision: str = "fp32") -> GameO
     loss = MintLossConfig("relativistic", None, 0.1, "exact", 2, augment, 0.2)  # type: ignore[arg-type]
     setup = MintingSetup(source, 4, 0, torch.device("cpu"), precision)  # type: ignore[arg-type]
     return GameObjective(setup, loss)
+
+
+def test_compile_compiles_what_flow_and_vae_train(
+    source: LabelledSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or function)
+    for compile in (False, True):
+        setup = MintingSetup(source, 4, 0, torch.device("cpu"), "fp32", compile)
+        FlowObjective(setup), VaeObjective(setup)
+    assert compiled == [FlowGenerator.velocity, ConditionalVae.encode]
 
 
 def test_the_approximate_penalty_is_the_exact_one_in_expectation() -> None:

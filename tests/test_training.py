@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from remint.core.device import resolved
 from remint.corruptions.pairs import FIELDS
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
@@ -175,6 +176,25 @@ def test_a_truncated_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(CheckpointError, match="can't be read"):
         train(CONFIG, data, tmp_path / "run")
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_found(data: Path, tmp_path: Path) -> None:
+    train(CONFIG, data, tmp_path / "run")
+    path = tmp_path / "run/fidelity/000000000064/state.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1  # the last value's weight hardly changes
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is not what was written"):
+        train(CONFIG, data, tmp_path / "run")
+
+
+def test_a_run_goes_on_in_the_precision_in_which_it_began(data: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, precision="auto")
+    train(replace(config, precision=resolved(torch.device("cpu"), "auto")), data, tmp_path / "run")
+    assert train(config, data, tmp_path / "run")[-1].restorer.card["precision"] != "auto"
+    other = {"fp32": "bf16", "bf16": "fp32"}[resolved(torch.device("cpu"), "auto")]
+    with pytest.raises(CheckpointError, match=r"train_restorer\.precision was"):
+        train(replace(config, precision=other), data, tmp_path / "run")
 
 
 def test_only_the_last_checkpoints_stay(data: Path, tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ class LabelledSource:
         self.labels = class_numbers(frame["label"], len(self.class_names), str(clean.path))
         self.positions = frame["position"].to_numpy()
         self.members = [np.flatnonzero(self.labels == c) for c in np.unique(self.labels)]
+        # a balanced order turns through the permutations of all classes, for either side
+        self._shuffled = lru_cache(maxsize=4 * (len(self.members) + 2))(self._permutation)
         bytes_needed = len(frame) * self.size**2 * self.channels
         fits = fits_memory(bytes_needed, config.memory_share)
         self.stack = np.stack([i for _, i in clean.images("train")]) if fits else None
@@ -102,8 +104,7 @@ class LabelledSource:
             return self.stack[members]
         return np.stack([self.clean.at(int(self.positions[m]))[1] for m in members])
 
-    @lru_cache(maxsize=64)  # noqa: B019 - one source lives as long as its run
-    def _shuffled(self, side: str, total: int, epoch: int, group: int) -> np.ndarray:
+    def _permutation(self, side: str, total: int, epoch: int, group: int) -> np.ndarray:
         return generator(self.seed, f"order-{side}", str(group), epoch).permutation(total)
 
     def _member(self, side: str, k: int) -> int:

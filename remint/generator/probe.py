@@ -17,8 +17,14 @@ SEED = 0
 class Probe:
     """Held-out images with labels, and what a classifier of as many real images makes of them."""
 
-    def __init__(self, source: LabelledSource, clean: ImageSet, config: ClassifierConfig) -> None:
-        self.config, self.classes = config, len(source.class_names)
+    def __init__(
+        self,
+        source: LabelledSource,
+        clean: ImageSet,
+        config: ClassifierConfig,
+        device: str = "cpu",
+    ) -> None:
+        self.config, self.classes, self.device = config, len(source.class_names), device
         held = clean.frame("val")
         held = held.iloc[spread(len(held), IMAGES)]
         self.held = np.stack([clean.at(int(p))[1] for p in held["position"]])
@@ -28,7 +34,8 @@ class Probe:
         self.real_accuracy = self._accuracy(source.pixels(members))
 
     def _accuracy(self, images: np.ndarray) -> float:
-        classifier = train_classifier(images, self.labels, self.classes, self.config, SEED)
+        lesson = images, self.labels, self.classes, self.config
+        classifier = train_classifier(*lesson, SEED, self.device)
         return float((classifier.probabilities(self.held).argmax(axis=1) == self.truth).mean())
 
     def score(self, minter: Minter) -> dict[str, float]:

@@ -79,7 +79,7 @@ class SnapshotScores:
         self.features = self._features(self.held)
         self.held_diversity = diversity(self.held, self.labels)
         asked = config.probe if len(clean.class_names) > 1 else None
-        self.probe = Probe(source, clean, asked) if asked else None
+        self.probe = Probe(source, clean, asked, str(device)) if asked else None
 
     @torch.inference_mode()
     def _features(self, images: np.ndarray) -> np.ndarray:

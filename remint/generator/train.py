@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from remint.core.atomic import replaced_file
-from remint.core.device import DeviceName, Precision, pick_device
+from remint.core.device import DeviceName, Precision, pick_device, resolved
 from remint.core.ranges import Seed, Threads
 from remint.generator.data import LabelledDataConfig, LabelledSource
 from remint.generator.generator import Minter
@@ -81,12 +81,13 @@ def train_generator(
     config.loop.check_parts(config.data.batch)
     source = LabelledSource(clean, config.data, config.seed)
     network = chosen(config.network, source.channels, source.size)
-    config = replace(config, network=network)
+    precision = resolved(device, config.precision)
+    config = replace(config, network=network, precision=precision)
     players = build_players(config, source, device)
     minter = current_minter(config, source, players, clean)
     keeper = Keeper(checkpoints, SnapshotScores(source, clean, config.snapshots, device), minter)
     setup = MintingSetup(
-        source, network.latent, config.seed, device, config.precision, keeper.failure
+        source, network.latent, config.seed, device, precision, config.compile, keeper.failure
     )
     objective = build_objective(network, config.loss, setup)
     config.loop.health.refuse_unwatched(objective.emits)
@@ -137,6 +138,7 @@ def current_minter(
         "size": source.size,
         "class_names": source.class_names,
         "parameters": count_parameters(players.generator.network),
+        "precision": config.precision,
         "data": {"clean": clean.fingerprint},
     }
     return Minter(players.average, None, card, players.device).watching(
@@ -171,7 +173,7 @@ class Keeper:
         score = {"images": progress.images, **self.figures}
         self.scores = [*earlier, score]
         criterion = self.snapshots.criterion
-        better = not self.best or score[criterion] <= self.best[criterion]
+        better = not self.best or (score[criterion] <= self.best[criterion] and not self.failure())
         self.best = score if better else self.best
         if rank() == 0:
             if better:

@@ -1,14 +1,14 @@
 """Training a restorer in two stages: fidelity, then adversarial from its average."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Le
 
-from remint.core.device import DeviceName, Precision, pick_device
+from remint.core.device import DeviceName, Precision, pick_device, resolved
 from remint.core.ranges import Seed, Share, Threads
 from remint.images.imageset import ImageSet
 from remint.networks.weights import count_parameters
@@ -111,6 +111,7 @@ def train_restorer(
     not fit together.
     """
     device = pick_device(config.device, config.threads)
+    config = replace(config, precision=resolved(device, config.precision))
     config.loop.check_parts(config.data.batch)
     source = PairSource(clean, corrupted, config.data, config.seed)
     channels = int(clean.metadata["channels"])
@@ -214,6 +215,7 @@ def model_card(
         "channels": channels,
         "default_interpolation": config.default_interpolation,
         "parameters": parameters,
+        "precision": config.precision,
         "training_images": training_statistics(clean, config.data.patch),
         "data": {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint},
     }

@@ -4,10 +4,12 @@ errors:
     CheckpointError   a checkpoint is unreadable, or belongs to another configuration or data
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from remint.core.dotted import dotted
 from remint.networks.weights import write_tensors
 
 TENSORS, FACTS = "state.safetensors", "state.json"
-FORMAT = 3  # of what a checkpoint holds
+FORMAT = 4  # of what a checkpoint holds
 # Settings of the sections data and loop that may change between a run and its continuation.
 OPERATIONAL = ("workers", "memory_share", "log_every", "sample_every", "checkpoint_every", "keep")
 
@@ -54,6 +56,7 @@ class CheckpointStore:
         facts = {"identity": self.identity, **checkpoint.facts}
         with replaced_folder(self.folder / f"{images:012d}") as folder:
             write_tensors(folder / TENSORS, checkpoint.tensors)
+            facts["checksum"] = _checksum(folder / TENSORS)
             (folder / FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True))
         for old in self._whole()[: -self.keep]:
             shutil.rmtree(old)
@@ -87,11 +90,20 @@ class CheckpointStore:
 def _read(path: Path) -> Checkpoint:
     try:
         facts = json.loads((path / FACTS).read_text())
+        found = _checksum(path / TENSORS)
+        if found != facts.pop("checksum"):
+            raise ValueError(f"{TENSORS} is not what was written: its checksum is {found[:12]}")
         return Checkpoint(load_file(path / TENSORS), facts)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError(
             f"{path} can't be read ({error}); remove that folder to go on from the one before"
         ) from error
+
+
+def _checksum(file: Path) -> str:
+    """Return BLAKE2b-128 hex of a file."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, partial(hashlib.blake2b, digest_size=16)).hexdigest()
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ class OptimiserConfig:
 
     The second beta moves from betas[1] to beta2_end on the same cosine (R3GAN, arXiv 2501.05441).
     muon: rate of Muon, for convolutions but the first and the last (null: AdamW for all); it falls
-    in proportion. warm_up: share of the budget in which rates rise from 0.
+    in proportion. weight_decay: of both. warm_up: share of the budget in which rates rise from 0.
     """
 
     rate: Rate
@@ -40,13 +40,13 @@ class Muon(torch.optim.Muon):
     that AdamW's rates carry over (arXiv 2502.16982, equation 4).
     """
 
-    def __init__(self, weights: list[nn.Parameter], rate: float) -> None:
+    def __init__(self, weights: list[nn.Parameter], rate: float, weight_decay: float) -> None:
         self.weights = weights
         matrices = [nn.Parameter(as_matrix(weight.detach())) for weight in weights]
         super().__init__(
             matrices,
             lr=rate,
-            weight_decay=0.0,
+            weight_decay=weight_decay,
             momentum=MOMENTUM,
             adjust_lr_fn="match_rms_adamw",
         )
@@ -83,7 +83,9 @@ class Optimisers:
     def __init__(self, network: nn.Module, config: OptimiserConfig) -> None:
         self.network, self.config = network, config
         hidden = hidden_convolutions(network) if config.muon else []
-        self.muon = Muon(hidden, config.muon) if config.muon and hidden else None
+        self.muon = (
+            Muon(hidden, config.muon, config.weight_decay) if config.muon and hidden else None
+        )
         ids = {id(weight) for weight in hidden}
         self.fused = next(network.parameters()).is_cuda  # one kernel for all parameters
         self.adamw = torch.optim.AdamW(

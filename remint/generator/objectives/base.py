@@ -20,8 +20,8 @@ from remint.training.players import Players
 class MintingSetup:
     """What every objective is given.
 
-    latent: length of the generator's noise; failure: says what is wrong with the generator, before
-    a checkpoint is kept as good.
+    latent: length of the generator's noise; compile: what is trained, by torch.compile; failure:
+    says what is wrong with the generator, before a checkpoint is kept as good.
     """
 
     source: LabelledSource
@@ -29,6 +29,7 @@ class MintingSetup:
     seed: int
     device: torch.device
     precision: Precision
+    compile: bool = False
     failure: Callable[[], str | None] = lambda: None
 
 

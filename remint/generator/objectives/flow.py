@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from remint.generator.data import LabelledBatch
 from remint.generator.networks.flow import FlowGenerator
-from remint.generator.objectives.base import MintingObjective, colour_drift
+from remint.generator.objectives.base import MintingObjective, MintingSetup, colour_drift
 from remint.training.objective import Losses
 from remint.training.players import Players
 
@@ -24,6 +24,13 @@ class FlowObjective(MintingObjective):
 
     emits = MintingObjective.emits | {"fidelity_loss"}
 
+    def __init__(self, setup: MintingSetup) -> None:
+        super().__init__(setup)
+        # not the network's forward, which samples, but what is trained
+        self.velocity = FlowGenerator.velocity
+        if setup.compile:
+            self.velocity = torch.compile(self.velocity)
+
     def generator_losses(self, players: Players, chunk: LabelledBatch, share: float) -> Losses:
         """Return the flow-matching loss, a mean over pixels and channels in [-1, 1] units."""
         network, image = players.generator.network, chunk.generator_real
@@ -33,7 +40,8 @@ class FlowObjective(MintingObjective):
         t = times[:, None, None, None]
         x = ((1 - t) * noise + t * image).to(memory_format=torch.channels_last)
         with self.autocast():
-            velocity = network.velocity(x, times, self._labels(chunk, network.classes)).float()
+            labels = self._labels(chunk, network.classes)
+            velocity = self.velocity(network, x, times, labels).float()
         loss = flow_matching_loss(velocity, image, noise)
         ended = x + (1 - t) * velocity
         return {

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from remint.generator.data import LabelledBatch
 from remint.generator.networks.generators import ConditionalVae
-from remint.generator.objectives.base import MintingObjective, colour_drift
+from remint.generator.objectives.base import MintingObjective, MintingSetup, colour_drift
 from remint.training.objective import Losses
 from remint.training.players import Players
 
@@ -29,6 +29,12 @@ class VaeObjective(MintingObjective):
 
     emits = MintingObjective.emits | {"fidelity_loss"}
 
+    def __init__(self, setup: MintingSetup) -> None:
+        super().__init__(setup)
+        self.encode = ConditionalVae.encode  # the decoder is the network's forward
+        if setup.compile:
+            self.encode = torch.compile(self.encode)
+
     def generator_losses(self, players: Players, chunk: LabelledBatch, share: float) -> Losses:
         """Return the negative evidence lower bound, in nats a pixel and channel."""
         network, real, labels = (
@@ -37,7 +43,7 @@ class VaeObjective(MintingObjective):
             chunk.generator_labels,
         )
         assert isinstance(network, ConditionalVae)
-        mean, log_variance = network.encode(real, labels)
+        mean, log_variance = self.encode(network, real, labels)
         noise = self.latents("g", chunk.counters)
         output = network(mean + torch.exp(0.5 * log_variance) * noise, labels)
         reconstruction, divergence = sigma_vae_loss(output, real, mean, log_variance)
