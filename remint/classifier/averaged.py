@@ -149,16 +149,15 @@ def learning_curve(
     augment: Augment,
     seed: int,
     device: str = "cpu",
-    soft: np.ndarray | None = None,
 ) -> Curve:
     """Return the curve of a training on all but some held-out images, and the steps that suffice.
 
-    images: uint8 [N, H, W, C]; labels: int64 [N]; soft: float32 [N, K], learned from instead.
+    images: uint8 [N, H, W, C]; labels: int64 [N].
     """
     held = held_out(labels, curve.held_out, seed)
     known = np.setdiff1d(np.arange(len(labels)), held)
-    targets = (labels if soft is None else soft)[known]
-    training = AveragedTraining(images[known], targets, classes, config, augment, seed, device)
+    lesson = images[known], labels[known], classes, config
+    training = AveragedTraining(*lesson, augment, seed, device)
     points: list[tuple[int, float]] = []
     for step in training.run(curve.most_steps):
         if step % curve.check_every and step < curve.most_steps:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Added = Literal["nothing", "synthetic", "shuffled", "duplicates"]
-Lesson = Literal["plain", "classical", "soft"]  # what tells how many steps it takes to learn
+Lesson = Literal["plain", "classical"]  # what tells how many steps it takes to learn
 ALONE = ("synthetic_raw", "synthetic", "synthetic_soft")  # minted images and nothing else
 
 
@@ -34,10 +34,12 @@ class Arm:
 
     @property
     def lesson(self) -> Lesson:
-        """Return by which learning curve of real images its number of steps is chosen."""
-        if self.augment == "classical":
-            return "classical"
-        return "soft" if self.soft else "plain"
+        """Return by which learning curve of real images its number of steps is chosen.
+
+        Soft labels hold more to learn than labels, and a curve of their own would stop early: the
+        teacher has seen the images that were held out. They get the length of the longer lesson.
+        """
+        return "classical" if self.augment == "classical" or self.soft else "plain"
 
     @property
     def control(self) -> bool:

@@ -76,19 +76,16 @@ def measured(experiment: Experiment, workers: int) -> Experiment:
     """Return the experiment with its curves, each of real images and its own kind of lesson.
 
     All arms of a lesson train as long as real images need to be learned, on the fraction with the
-    most of them: without augmentation, with it, and from soft labels.
+    most of them: without augmentation, and with it.
     """
-    soft = any(case.real.soft is not None for case in experiment.cases)
-    lessons: list[Lesson] = ["plain", "classical", *(["soft"] if soft else [])]  # type: ignore[list-item]
+    lessons: list[Lesson] = ["plain", "classical"]
     curves = ordered_map(partial(_curve, experiment), lessons, _processes(experiment, workers), 1)
     return replace(experiment, curves=dict(zip(lessons, curves, strict=True)))
 
 
 def _curve(experiment: Experiment, lesson: Lesson) -> Curve:
-    known = [
-        case.real for case in experiment.cases if lesson != "soft" or case.real.soft is not None
-    ]
-    real, settings = max(known, key=len), experiment.utility.classifier
+    real = max((case.real for case in experiment.cases), key=len)
+    settings = experiment.utility.classifier
     with one_thread():
         return learning_curve(
             _writable(real.images),
@@ -99,7 +96,6 @@ def _curve(experiment: Experiment, lesson: Lesson) -> Curve:
             "classical" if lesson == "classical" else "none",
             experiment.seed,
             experiment.device,
-            real.soft if lesson == "soft" else None,
         )
 
 

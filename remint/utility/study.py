@@ -17,8 +17,7 @@ from remint.utility.verdicts import points
 
 LESSONS = {
     "plain": "Without augmentation",
-    "classical": "With classical augmentation",
-    "soft": "From soft labels",
+    "classical": "With classical augmentation, and from soft labels,",
 }
 FELLOWS = 50  # nearest images of the same split among which a near-duplicate is looked for
 
