@@ -41,11 +41,6 @@ class Arm:
         """
         return "classical" if self.augment == "classical" or self.soft else "plain"
 
-    @property
-    def control(self) -> bool:
-        """Say whether it only tests the experiment itself."""
-        return self.added in ("shuffled", "duplicates")
-
 
 ARMS = {
     "real": Arm("real"),

@@ -15,8 +15,6 @@ from remint.utility.arms import ARMS, Lesson
 from remint.utility.config import UtilityConfig
 from remint.utility.training_sets import Case, training_set
 
-CONTROL_SEEDS = 3
-
 
 @dataclass(frozen=True)
 class Job:
@@ -56,14 +54,12 @@ class Experiment:
     curves: Mapping[Lesson, Curve] = field(default_factory=dict)
 
     def jobs(self) -> list[Job]:
-        """Return all fits to be made; controls have the first few of the seeds alone."""
-        fewest = min(CONTROL_SEEDS, self.utility.seeds)
+        """Return all fits to be made."""
         return [
             Job(number, name, repeat)
             for number, case in enumerate(self.cases)
             for repeat in range(self.utility.seeds)
             for name in arms(case)
-            if repeat < fewest or not ARMS[name].control
         ]
 
 

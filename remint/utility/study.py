@@ -10,7 +10,7 @@ from remint.images.labelled import Labelled, first_of_each_class, joined, read
 from remint.metrics.nearest import nearest_rows
 from remint.metrics.spaces import thumbnails
 from remint.utility.config import EvaluateSyntheticConfig, Fraction
-from remint.utility.fits import CONTROL_SEEDS, Experiment
+from remint.utility.fits import Experiment
 from remint.utility.origins import Origin
 from remint.utility.training_sets import Case
 from remint.utility.verdicts import points
@@ -94,7 +94,7 @@ def _design_notes(config: EvaluateSyntheticConfig, test: int, kept: int) -> list
     utility, classifier = config.utility, config.utility.classifier
     return [
         f"Every arm trains the same classifier on batches of {classifier.batch}, with "
-        f"{utility.seeds} paired seeds (controls {CONTROL_SEEDS}); in mixed arms "
+        f"{utility.seeds} paired seeds; in mixed arms "
         f"{utility.synthetic_share:.0%} of the images it sees are added ones.",
         f"Accuracy is of {kept} real test images that no stage trained on; {test - kept} near-"
         f"duplicates of other images (within {utility.duplicate_rms:g} grey levels) were left out.",
