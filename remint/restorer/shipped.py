@@ -19,21 +19,28 @@ def card(name: str) -> dict[str, Any]:
     return values
 
 
+def members(folder: Path) -> list[Path]:
+    """Return the folders of the models in a folder of several; a model's folder itself else."""
+    if (folder / CARD).exists():
+        return [folder]
+    return sorted(file.parent for file in folder.glob(f"*/{CARD}")) or [folder]
+
+
 def suited(folder: Path, channels: int) -> Path:
     """Return the model's folder: `folder` itself, or of the models in it the one for `channels`.
 
     Raises ValueError where a folder of models has none for them.
     """
-    cards = {} if (folder / CARD).exists() else {f.parent: f for f in folder.glob(f"*/{CARD}")}
-    if not cards:
+    models = members(folder)
+    if models == [folder]:
         return folder
     fitting = [
         model
-        for model, file in sorted(cards.items())
-        if json.loads(file.read_text(encoding="utf-8"))["channels"] == channels
+        for model in models
+        if json.loads((model / CARD).read_text(encoding="utf-8"))["channels"] == channels
     ]
     if not fitting:
-        listed = ", ".join(sorted(model.name for model in cards))
+        listed = ", ".join(model.name for model in models)
         raise ValueError(
             f"{folder}: none of {listed} is for images of {channels} channels; name another model"
         )

@@ -2,10 +2,12 @@
 
 Nothing is moved. A ledger (OUT/.remint-inbox.sqlite) knows every file by path and content; what
 fails is listed in OUT/quarantine.csv and tried again when the file changes. A pass that is killed
-at any moment is continued by the next.
+at any moment is continued by the next. What is not the image's fault (a full disk, no memory, a
+model that can't be loaded) ends the pass, and the next one tries again.
 """
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -17,19 +19,25 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from filelock import FileLock, Timeout
 
 from remint.core.atomic import replaced_file
 from remint.core.fingerprint import model_fingerprint
 from remint.images.imagefile import MAX_PIXELS
-from remint.restorer.restorer import Restorer
+from remint.restorer.shipped import members
 from tasks.commands.ledger import DONE, QUARANTINED, RESTORED, STARTED, Entry, Ledger
-from tasks.commands.model_choice import chosen_restorer
+from tasks.commands.model_choice import champion_or_shipped, chosen_restorer
 from tasks.commands.plans import SUFFIXES, RestoreJob
-from tasks.commands.restore_files import Loaded, RestoreOptions, restore_one
+from tasks.commands.restore_files import Models, RestoreOptions, restore_one
 from tasks.stage.console import say
 
 LEDGER, LOCK, QUARANTINE = ".remint-inbox.sqlite", ".remint-inbox.lock", "quarantine.csv"
+# Of a disk, a store or a process: what they say is not the image's fault
+OF_THE_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+    *(errno.EACCES, errno.EPERM, errno.ESTALE),
+}
 SETTLED_SECONDS = 5.0  # a file that changed since then may still be on its way
 
 
@@ -70,7 +78,7 @@ def one_pass(
         held = FileLock(out / LOCK).acquire(blocking=False)
     except Timeout:
         return None
-    with held, closing(Ledger(out / LEDGER)) as ledger:
+    with held, closing(Ledger(out / LEDGER, inbox)) as ledger:
         worker = Worker(ledger, out, model, device, again, max_pixels)
         counts = Counter(worker.take(arrival) for arrival in scan(inbox))
         write_quarantine(ledger, out / QUARANTINE)
@@ -102,9 +110,9 @@ class Worker:
     ) -> None:
         self.ledger, self.out, self.device, self.again = ledger, out, device, again
         self.max_pixels = max_pixels
-        self.folder = chosen_restorer(model)
-        self.fingerprint = model_fingerprint(self.folder)
-        self.restorer: Restorer | None = None
+        self.folder = champion_or_shipped() if model == "champion" else chosen_restorer(model)
+        self.fingerprint = "+".join(map(model_fingerprint, members(self.folder)))
+        self.models: Models | None = None
 
     def take(self, arrival: Arrival) -> str:
         """Restore a file if it is new; return what became of it."""
@@ -123,7 +131,7 @@ class Worker:
         except OSError as error:
             return self._quarantine(arrival, "", f"it can't be read ({error.strerror})")
         if known and known.outcome in DONE and known.content == content and not self._due(known):
-            self._note(arrival, content, known.outcome, known.reason)
+            self._note(arrival, content, known.outcome, known.reason, known.output)
             return "known"
         return self._restore(arrival, content, known)
 
@@ -135,25 +143,37 @@ class Worker:
         return self.again and known.outcome == RESTORED and known.model != self.fingerprint
 
     def _restore(self, arrival: Arrival, content: str, known: Entry | None) -> str:
-        ours = known is not None and known.outcome in (STARTED, RESTORED)
-        self._note(arrival, content, STARTED)  # from here on the output is ours to replace
-        job = RestoreJob(arrival.path, self.out / arrival.name, arrival.name)
+        ours, target = known is not None and known.output, self.out / arrival.name
+        if not ours and os.path.lexists(target):
+            reason = f"{target} exists already and was not made from it; move one of the two away"
+            return self._quarantine(arrival, content, reason)
+        models = self._loaded()
+        self._note(arrival, content, STARTED, output=True)  # from here on ours to replace
+        job, originals = RestoreJob(arrival.path, target, arrival.name), {arrival.path.resolve()}
         try:
-            restore_one(
-                job, Loaded(self._loaded()), self._options(force=ours), {arrival.path.resolve()}
-            )
+            restore_one(job, models.of(job), self._options(force=ours), originals)
         except Exception as error:  # decoders throw what they like at a broken file
-            return self._quarantine(arrival, content, " ".join(str(error).split()) or repr(error))
+            if not_of_the_image(error):
+                self._take_back(arrival, known)
+                raise
+            reason = " ".join(str(error).split()) or repr(error)
+            return self._quarantine(arrival, content, reason, output=ours)
         now = arrival.path.lstat()
         if (now.st_size, now.st_mtime_ns) != (arrival.status.st_size, arrival.status.st_mtime_ns):
             return "waiting"  # it changed under our hands; the next pass replaces the result
-        self._note(arrival, content, RESTORED)
+        self._note(arrival, content, RESTORED, output=True)
         return "restored"
 
-    def _loaded(self) -> Restorer:
-        if self.restorer is None:
-            self.restorer = Restorer.load(self.folder, device=self.device, precision="auto")
-        return self.restorer
+    def _take_back(self, arrival: Arrival, known: Entry | None) -> None:
+        if known is None:
+            self.ledger.forget(arrival.name)
+        else:
+            self.ledger.put(known)
+
+    def _loaded(self) -> Models:
+        if self.models is None:
+            self.models = Models(self._options(force=False))
+        return self.models
 
     def _options(self, force: bool) -> RestoreOptions:
         return RestoreOptions(
@@ -168,12 +188,14 @@ class Worker:
             force=force,
         )
 
-    def _quarantine(self, arrival: Arrival, content: str, reason: str) -> str:
-        self._note(arrival, content, QUARANTINED, reason)
+    def _quarantine(self, arrival: Arrival, content: str, reason: str, output: bool = False) -> str:
+        self._note(arrival, content, QUARANTINED, reason, output)
         say(f"quarantined: {arrival.name!r}: {reason}")
         return "quarantined"
 
-    def _note(self, arrival: Arrival, content: str, outcome: str, reason: str = "") -> None:
+    def _note(
+        self, arrival: Arrival, content: str, outcome: str, reason: str = "", output: bool = False
+    ) -> None:
         status = arrival.status
         self.ledger.put(
             Entry(
@@ -185,8 +207,16 @@ class Worker:
                 outcome=outcome,
                 reason=reason,
                 at=time.time(),
+                output=output,
             )
         )
+
+
+def not_of_the_image(error: Exception) -> bool:
+    """Say whether an error speaks of the disk, the memory or the device, and not of the image."""
+    if isinstance(error, OSError):
+        return error.errno in OF_THE_MACHINE
+    return isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def _hash(path: Path) -> str:

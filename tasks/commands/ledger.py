@@ -4,6 +4,7 @@ import os
 import sqlite3
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 STARTED, RESTORED, QUARANTINED = "started", "restored", "quarantined"
 DONE = (RESTORED, QUARANTINED)
@@ -14,7 +15,8 @@ class Entry:
     """What is known of a file.
 
     path: from the inbox's root; content: BLAKE2b-128 hex, "" where unread; changed: mtime in ns;
-    model: fingerprint of its weights; at: seconds since 1970.
+    model: fingerprint of its weights; at: seconds since 1970; output: whether what stands in the
+    outbox under this name was made from this file, and may be replaced.
     """
 
     path: str
@@ -25,48 +27,83 @@ class Entry:
     outcome: str
     reason: str
     at: float
+    output: bool
 
 
 NAMES = [field.name for field in fields(Entry)]
 
 
 class Ledger:
-    """Rows by path. Raises ValueError where the file is no ledger."""
+    """The rows of one inbox by path; several inboxes may share the file.
 
-    def __init__(self, path: Path) -> None:
-        self._store = sqlite3.connect(path, isolation_level=None)
+    Every method raises OSError where the file can't be read or written, as on a full disk, and
+    opening it ValueError where it is no ledger.
+    """
+
+    def __init__(self, path: Path, inbox: Path) -> None:
+        self.path, self._inbox = path, os.fsencode(inbox.resolve())
         try:
+            self._store = sqlite3.connect(path, isolation_level=None)
             self._store.execute(
-                "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, content, size, changed, "
-                "model, outcome, reason, at)"
+                "CREATE TABLE IF NOT EXISTS arrivals (inbox BLOB, path BLOB, content, size, "
+                "changed, model, outcome, reason, at, output, PRIMARY KEY (inbox, path))"
             )
+            self._take_over()
+        except sqlite3.OperationalError as error:
+            raise self._away(error) from error
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{path} is no ledger ({error}); move it away") from error
 
+    def _take_over(self) -> None:
+        """Take over the rows of a ledger that knew a single inbox."""
+        listed = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'files'"
+        if self._store.execute(listed).fetchone():
+            known = "path, content, size, changed, model, outcome, reason, at"
+            self._store.executescript(
+                f"BEGIN; INSERT INTO arrivals SELECT X'{self._inbox.hex()}', {known}, "
+                f"outcome != '{QUARANTINED}' FROM files; DROP TABLE files; COMMIT"
+            )
+
+    def _away(self, error: sqlite3.OperationalError) -> OSError:
+        return OSError(
+            f"{self.path} can't be read or written ({error}); make room, or give the right to, "
+            "and start again"
+        )
+
+    def _ask(self, statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
+        try:
+            return self._store.execute(statement, values).fetchall()
+        except sqlite3.OperationalError as error:
+            raise self._away(error) from error
+
     def get(self, path: str) -> Entry | None:
         """Return what is known of a file."""
-        row = self._store.execute(
-            f"SELECT {', '.join(NAMES)} FROM files WHERE path = ?", [os.fsencode(path)]
-        ).fetchone()
-        return _entry(row) if row else None
+        asked = f"SELECT {', '.join(NAMES)} FROM arrivals WHERE inbox = ? AND path = ?"
+        rows = self._ask(asked, [self._inbox, os.fsencode(path)])
+        return _entry(rows[0]) if rows else None
 
     def put(self, entry: Entry) -> None:
         """Note an entry in place of what was known."""
-        marks = ", ".join("?" * len(NAMES))
-        values = (os.fsencode(entry.path), *astuple(entry)[1:])
-        self._store.execute(f"REPLACE INTO files ({', '.join(NAMES)}) VALUES ({marks})", values)
+        marks = ", ".join("?" * (len(NAMES) + 1))
+        values = [self._inbox, os.fsencode(entry.path), *astuple(entry)[1:]]
+        self._ask(f"REPLACE INTO arrivals (inbox, {', '.join(NAMES)}) VALUES ({marks})", values)
+
+    def forget(self, path: str) -> None:
+        """Know nothing of a file any more."""
+        self._ask(
+            "DELETE FROM arrivals WHERE inbox = ? AND path = ?", [self._inbox, os.fsencode(path)]
+        )
 
     def quarantined(self) -> list[Entry]:
-        """Return what failed, by path."""
-        rows = self._store.execute(
-            f"SELECT {', '.join(NAMES)} FROM files WHERE outcome = ? ORDER BY path", [QUARANTINED]
-        )
-        return [_entry(row) for row in rows]
+        """Return what failed, by path, of all inboxes."""
+        asked = f"SELECT {', '.join(NAMES)} FROM arrivals WHERE outcome = ? ORDER BY path"
+        return [_entry(row) for row in self._ask(asked, [QUARANTINED])]
 
     def close(self) -> None:
         """Close the file."""
         self._store.close()
 
 
-def _entry(row: tuple) -> Entry:
-    return Entry(os.fsdecode(row[0]), *row[1:])
+def _entry(row: tuple[Any, ...]) -> Entry:
+    values = [os.fsdecode(row[0]), *row[1:-1], bool(row[-1])]
+    return Entry(*values)

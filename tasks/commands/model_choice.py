@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from remint.restorer import shipped
+from tasks.stage.console import say
 
 TRAINED = Path("data/models/restorer")
 MODEL_HELP = "a model folder; or champion, challenger, previous or a number in MLflow's registry"
@@ -20,6 +21,17 @@ def chosen_restorer(text: str | None) -> Path:
     if text in shipped.names() and not Path(text).exists():
         return shipped.FOLDER / text
     return chosen_model(text, "restorer")
+
+
+def champion_or_shipped() -> Path:
+    """Return the champion's folder; where no model is champion yet, the models of the package."""
+    from tasks.promotion.registry import Registry
+
+    registry = Registry("restorer")
+    if registry.find("champion") is None:
+        say(f"no restorer is champion yet: {', '.join(shipped.names())} are used, for photographs")
+        return shipped.FOLDER
+    return registry.folder("champion")
 
 
 def chosen_model(text: str, name: Literal["restorer", "generator"]) -> Path:

@@ -1,0 +1,120 @@
+"""Claims about an inbox on a bad day: nothing of others is replaced, no good image condemned."""
+
+import errno
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from remint.core.fingerprint import model_fingerprint
+from remint.restorer import shipped
+from tasks.commands import inbox
+from tasks.promotion import registry
+from tests.test_inbox import arrive, model, one_pass, places, results, settle
+
+__all__ = ["model", "places"]
+
+
+def broken_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_pass_that_is_killed_leaves_a_foreign_file_to_its_owner(
+    places, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    arrive(places[0] / "a.png")
+    places[1].mkdir()
+    (places[1] / "a.png").write_text("of somebody else")
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox, "restore_one", killed)
+        assert one_pass(places, model) == {"quarantined": 1}
+    one_pass(places, model)
+    assert (places[1] / "a.png").read_text() == "of somebody else"
+
+
+def test_a_full_disk_ends_the_pass_and_the_next_one_restores_the_image(
+    places, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(places[0] / "a.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox, "restore_one", broken_disk)
+        with pytest.raises(OSError, match="No space left"):
+            one_pass(places, model)
+    assert "quarantine.csv" not in results(places[1])
+    assert one_pass(places, model) == {"restored": 1}
+
+
+def test_a_model_that_is_no_good_condemns_no_image(places, model: Path, tmp_path: Path) -> None:
+    arrive(places[0] / "a.png")
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "restorer.json").write_text("{}")
+    (bad / "fidelity.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match=r"restorer\.json"):
+        one_pass(places, bad)
+    assert one_pass(places, model) == {"restored": 1}
+
+
+def test_a_good_version_after_a_bad_one_takes_the_place_of_the_first_result(
+    places, model: Path
+) -> None:
+    arrive(places[0] / "a.png", 100)
+    one_pass(places, model)
+    first = (places[1] / "a.png").read_bytes()
+    (places[0] / "a.png").write_bytes(b"broken on the way")
+    settle(places[0] / "a.png", 50)
+    assert one_pass(places, model) == {"quarantined": 1}
+    arrive(places[0] / "a.png", 200, 40)
+    assert one_pass(places, model) == {"restored": 1}
+    assert (places[1] / "a.png").read_bytes() != first
+
+
+def test_two_inboxes_with_one_outbox_leave_each_other_equal_names(
+    places, model: Path, tmp_path: Path
+) -> None:
+    arrive(places[0] / "a.png", 100)
+    one_pass(places, model)
+    first = (places[1] / "a.png").read_bytes()
+    (tmp_path / "other").mkdir()
+    arrive(tmp_path / "other/a.png", 200)
+    assert one_pass((tmp_path / "other", places[1]), model) == {"quarantined": 1}
+    assert (places[1] / "a.png").read_bytes() == first
+    assert one_pass(places, model) == {"known": 1}
+
+
+def test_a_ledger_of_before_is_taken_over(places, model: Path) -> None:
+    arrive(places[0] / "a.png")
+    one_pass(places, model)
+    with sqlite3.connect(places[1] / inbox.LEDGER) as store:
+        store.execute(
+            "CREATE TABLE files AS SELECT path, content, size, changed, model, outcome, reason, at "
+            "FROM arrivals"
+        )
+        store.execute("DROP TABLE arrivals")
+    store.close()
+    assert one_pass(places, model) == {"known": 1}
+    arrive(places[0] / "a.png", 200, 40)
+    assert one_pass(places, model) == {"restored": 1}
+
+
+def test_a_ledger_that_can_not_be_written_is_no_broken_ledger(places, model: Path) -> None:
+    (places[1] / inbox.LEDGER).mkdir(parents=True)
+    with pytest.raises(OSError, match=r"can't be read or written .* make room"):
+        one_pass(places, model)
+
+
+def test_before_there_is_a_champion_the_models_of_the_package_are_used(
+    places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(registry.Registry, "__init__", lambda self, name: None)
+    monkeypatch.setattr(registry.Registry, "find", lambda self, reference: None)
+    arrive(places[0] / "a.png")
+    assert inbox.one_pass(*places, "champion", "cpu") == {"restored": 1}
+    assert "no restorer is champion yet: photo-colour, photo-grey" in capsys.readouterr().out
+    with sqlite3.connect(places[1] / inbox.LEDGER) as store:
+        (known,) = store.execute("SELECT model FROM arrivals").fetchone()
+    store.close()
+    assert known.split("+") == [model_fingerprint(m) for m in shipped.members(shipped.FOLDER)]
