@@ -2,9 +2,9 @@
 
 A skipped stage logs no run, so the flow's run carries the figures and sample grids of all stages:
 two flow runs can be compared by these runs alone. A process of its own holds it open, which is told
-two lines of JSON: what to open, and how it ended. So the flow waits neither for the import of
-MLflow nor for a store that is away, and when it is killed, its end of the pipe closes and the run
-ends as KILLED.
+two lines of JSON: what to open, and how it ended. So the flow imports no MLflow, and waits for it
+only where the first stage asks for the run's id; when the flow is killed, its end of the pipe
+closes and the run ends as KILLED.
 """
 
 import json

@@ -74,9 +74,11 @@ class Run:
     Metrics wait here until the store has taken them.
     """
 
-    def __init__(self, client: mlflow.MlflowClient | None, run_id: str | None) -> None:
+    def __init__(
+        self, client: mlflow.MlflowClient | None, run_id: str | None, experiment: str = ""
+    ) -> None:
         """client, run_id: None for a run that takes everything and keeps nothing."""
-        self.id = run_id
+        self.id, self._experiment = run_id, experiment
         self._client = client
         self._queue = DeliveryQueue("MLflow") if client else None
         self._waiting: list[Metric] = []
@@ -87,8 +89,8 @@ class Run:
         """The run's page on an MLflow server; None for a store that is no server."""
         if self._client is None or not tracking_uri().startswith("http"):
             return None
-        experiment = self._client.get_run(str(self.id)).info.experiment_id
-        return f"{discreet(tracking_uri()).rstrip('/')}/#/experiments/{experiment}/runs/{self.id}"
+        pages = f"{discreet(tracking_uri()).rstrip('/')}/#/experiments/{self._experiment}"
+        return f"{pages}/runs/{self.id}"
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log figures; step: images seen where they change while the stage runs."""
@@ -194,7 +196,7 @@ def open_run(name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> R
     except Exception as error:
         say(f"warning: MLflow has no run of {name}, nothing of it is logged: {one_line(error)}")
         return Run(None, None)
-    return Run(client, run_id)
+    return Run(client, run_id, experiment)
 
 
 def experiment_id(client: mlflow.MlflowClient) -> str:
