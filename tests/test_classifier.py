@@ -115,3 +115,10 @@ def test_augmentation_moves_shapes_and_keeps_the_range() -> None:
     assert moved.min() >= -1.0 and moved.max() <= 1.0
     assert len({tuple(image.flatten().tolist()) for image in moved}) == 64
     assert (moved.mean(dim=(1, 2, 3)) > -1.0).all()  # the shape is still in the picture
+
+
+def test_the_file_of_equal_classifiers_is_equal_to_the_byte(tmp_path: Path) -> None:
+    classifier = train_classifier(*bars(40), 2, replace(QUICK, steps=2), 1)
+    for number in range(8):  # several keys in the header would change places by chance
+        classifier.save(tmp_path / f"{number}.safetensors")
+    assert len({file.read_bytes() for file in tmp_path.iterdir()}) == 1

@@ -98,9 +98,10 @@ class Classifier:
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, the shape of the network as JSON in its header."""
         facts = {"shape": self.shape, "classes": self.classes, "width": self.width}
-        facts_text = {"classifier": json.dumps(facts), "format": FORMAT}
+        # under one key, since safetensors writes several in an order of chance
+        header = {"classifier": json.dumps({**facts, "format": FORMAT})}
         with replaced_file(path) as fresh:
-            write_tensors(fresh, self.network.state_dict(), facts_text)
+            write_tensors(fresh, self.network.state_dict(), header)
 
     @classmethod
     def load(cls, path: Path | str, device: str = "cpu") -> "Classifier":

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pyarrow as pa
 from annotated_types import Ge, Le
+from more_itertools import chunked
 
 from remint.core.ranges import Megabytes, Seed, Share, Workers
 from remint.core.workers import ordered_map
@@ -27,6 +28,7 @@ from remint.ingest.sources import Kind, SourceSettings
 from remint.ingest.splits import Shares, split_of
 from remint.ingest.tables import TableConfig
 
+HEADERS = 1024  # files whose headers are looked at before it is asked whether one stores colour
 Colour = Literal["grey", "colour", "auto"]
 NearDuplicates = Literal["group", "ignore"]
 
@@ -151,7 +153,10 @@ def channel_count(source: Source, config: IngestConfig) -> int:
     """Return 1 or 3 by the colour setting; `auto` looks at headers until one stores colour."""
     if config.colour != "auto":
         return 1 if config.colour == "grey" else 3
-    return 3 if any(ordered_map(_coloured, source.items(), config.workers, batch=64)) else 1
+    for part in chunked(source.items(), HEADERS):  # each to its end: joblib warns of less
+        if any(list(ordered_map(_coloured, part, config.workers, batch=64))):
+            return 3
+    return 1
 
 
 def prepare(item: Item, config: IngestConfig, channels: int) -> Prepared:
