@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from remint.images import imagefile
+from remint.images.fitting import picture_of
 from remint.images.imageset import ImageSet
 from remint.ingest.census import Census
 from remint.ingest.dead_leaves import DeadLeavesConfig
@@ -290,3 +291,22 @@ def test_a_larger_image_is_reduced_to_the_longest_side_and_a_smaller_one_kept(ph
     save(photos / "a" / "large.png", pixels(99, 30, 60))
     clean, _ = run(photos, tmp_path / "clean", longest=20)
     assert {image.shape[:2] for _, image in clean.images()} == {(12, 10), (10, 20)}
+
+
+def test_a_picture_taken_at_several_sizes_is_one_picture_of_one_split(photos, tmp_path):
+    save(photos / "a" / "large.png", pixels(99, 32, 64))
+    sizes = {"longest": (0, 32), "fit": "tiles", "size": 8}
+    clean, census = run(photos, tmp_path / "clean", **sizes)
+    rows = [row for row, _ in clean.images() if row["source"].startswith("a/large.png")]
+    assert len(rows) == 4 * 8 + 2 * 4 and len({row["split"] for row in rows}) == 1
+    assert {picture_of(row["source"]) for row in rows} == {"a/large.png"}
+    assert sum(map(len, census.pictures.values())) == 61
+    alone, _ = run(photos, tmp_path / "alone", **{**sizes, "longest": 0})
+    splits = {row["id"]: row["split"] for row, _ in clean.images()}
+    assert all(splits[row["id"]] == row["split"] for row, _ in alone.images())
+
+
+def test_sizes_that_say_the_same_twice_or_nothing_are_refused():
+    for sizes in ((), (8, 8)):
+        with pytest.raises(ValueError, match="name one size, or several once each"):
+            replace(CONFIG, longest=sizes)

@@ -1,11 +1,12 @@
 """Bringing images of any size to the size that a set asks for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
+REDUCED = "#longest="  # before the longer side in px, in the name of one of a picture's sizes
 Fit = Literal["resize", "crop", "pad", "keep", "tiles"]
 
 
@@ -33,8 +34,8 @@ def fit(
 
 
 def picture_of(source: str) -> str:
-    """Return the name of the picture that an image is, or is a tile of."""
-    return source.partition("#xywh=")[0]
+    """Return the name of the picture that an image is, is a tile of, or was reduced from."""
+    return source.partition(REDUCED)[0].partition("#xywh=")[0]
 
 
 def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -54,6 +55,24 @@ def reduced(image: np.ndarray, longest: int) -> np.ndarray:
         return image
     sides = (max(1, round(side * longest / longer)) for side in (height, width))
     return resized(image, *sides)
+
+
+def at_sides(image: np.ndarray, sides: Sequence[int]) -> list[np.ndarray]:
+    """Return an image `reduced` to each of `sides` (px); where two come out equal, one of them."""
+    found: dict[tuple[int, ...], np.ndarray] = {}
+    for side in sides:
+        smaller = reduced(image, side)
+        found.setdefault(smaller.shape, smaller)
+    return list(found.values())
+
+
+def fit_each(
+    sizes: Sequence[np.ndarray], mode: Fit, size: int, background: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield what `fit` does of each of a picture's sizes; `where` tells several of them apart."""
+    for image in sizes:
+        at = "" if len(sizes) == 1 else f"{REDUCED}{max(image.shape[:2])}"
+        yield from ((at + where, part) for where, part in fit(image, mode, size, background))
 
 
 def _square(image: np.ndarray, size: int, background: int) -> np.ndarray:

@@ -29,6 +29,7 @@ from remint.ingest.splits import Shares, split_of
 from remint.ingest.tables import TableConfig
 
 HEADERS = 1024  # files whose headers are looked at before it is asked whether one stores colour
+Longest = Annotated[int, Ge(0), Le(65_536)]
 Colour = Literal["grey", "colour", "auto"]
 NearDuplicates = Literal["group", "ignore"]
 
@@ -39,7 +40,8 @@ class IngestConfig:
 
     source (one kind, or several that are mixed), path, name, table, dead_leaves: where images come
     from; leave_out: patterns of names that are not taken; longest: px, to which larger images are
-    reduced first (0: none is); pairs: what is asked of their halves; fit, size: see `fitting.fit`;
+    reduced first (0: none is; several: taken at each of these sizes); pairs: what is asked of their
+    halves; fit, size: see `fitting.fit`;
     colour: grey (luma), colour (grey repeated) or auto (colour as soon as one readable file stores
     colour, else grey); background: grey value under transparency and in padding; max_pixels: larger
     files are refused; shares, seed: of the split; near_duplicates: whether pictures that look the
@@ -55,7 +57,7 @@ class IngestConfig:
     dead_leaves: DeadLeavesConfig
     pairs: PairsConfig
     leave_out: tuple[str, ...]
-    longest: Annotated[int, Ge(0), Le(65_536)]
+    longest: Longest | tuple[Longest, ...]
     fit: Fit
     size: Annotated[int, Ge(1), Le(65_536)]
     colour: Colour
@@ -73,10 +75,17 @@ class IngestConfig:
         kinds = (self.source,) if isinstance(self.source, str) else self.source
         if not kinds or len(set(kinds)) < len(kinds):
             raise ValueError(f"source is {list(kinds)}; name one kind, or several once each")
+        if not self.sides or len(set(self.sides)) < len(self.sides):
+            raise ValueError(f"longest is {list(self.sides)}; name one size, or several once each")
         if "torchvision" in kinds and not self.name:
             raise ValueError("source torchvision needs the set's name, such as name: FashionMNIST")
         if "dead_leaves" in kinds and not self.dead_leaves.images:
             raise ValueError("dead_leaves.images is 0; give the number of pictures to draw")
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """The values of `longest`."""
+        return (self.longest,) if isinstance(self.longest, int) else self.longest
 
     @property
     def settings(self) -> SourceSettings:
@@ -173,19 +182,21 @@ def prepare(item: Item, config: IngestConfig, channels: int) -> Prepared:
         if item.damaged and config.pairs.least_correlation:
             match, *whole = matched(whole[0], whole[1], config.pairs)
         images = [
-            imagefile.to_channels(fitting.reduced(image, config.longest), channels)
+            [imagefile.to_channels(one, channels) for one in fitting.at_sides(image, config.sides)]
             for image in whole
         ]
-        parts = [list(fitting.fit(i, config.fit, config.size, config.background)) for i in images]
+        fit = partial(fitting.fit_each, mode=config.fit, size=config.size)
+        parts = [list(fit(sizes, background=config.background)) for sizes in images]
     except (imagefile.ImageFileError, fitting.TooSmallError) as error:
         return named(problem=str(error), small=isinstance(error, fitting.TooSmallError))
-    key = pixel_id(images[0]) if config.fit == "tiles" or item.damaged else None
+    several = config.fit == "tiles" or len(config.sides) > 1 or item.damaged
+    key = pixel_id(images[0][0]) if several else None
     records = [_record(item, layers, key, config) for layers in zip(*parts, strict=True)]
     height, width, _ = whole[0].shape
     rows = tuple(imageset.encode(record) for record in records)
     sums = tuple(_sums(record.image) for record in records)
     picture = item.group or key or records[0].id
-    shown = thumbnail(images[0]) if config.near_duplicates == "group" else b""
+    shown = thumbnail(images[0][0]) if config.near_duplicates == "group" else b""
     return named(rows, sums, (height, width), picture, match, shown)
 
 
