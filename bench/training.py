@@ -188,7 +188,7 @@ def main() -> None:
     crops = replace(
         config,
         network=NetworkConfig("nafnet", 48, (2, 2), 4, 2, 3),
-        data=DataConfig(16, 64, "dihedral", NoiseConfig((25.0, 25.0), 1.0), 0, 0.5),
+        data=DataConfig(16, 64, "dihedral", NoiseConfig((25.0, 25.0), 1.0), 0, 0.5, 0.0),
     )
     drawn = replace(crops, data=replace(crops.data, noise=None))
     cases = [

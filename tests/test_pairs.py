@@ -257,7 +257,7 @@ def test_pairs_drawn_on_the_fly_are_windows_of_the_whole_damage(tmp_path: Path) 
     blur = TrainingConfig(0, 0.0, 1.0, (Step("gaussian_blur", (1.0, 5.0), 1.0),))
     meta = {**set_metadata(clean, CONFIG), "training": training_spec(blur)}
     write(tmp_path / "corrupted", [], metadata=meta, extra_fields=FIELDS)
-    config = DataConfig(4, 24, "dihedral", None, 0, 0.5)
+    config = DataConfig(4, 24, "dihedral", None, 0, 0.5, 0.0)
     source = PairSource(clean, ImageSet(tmp_path / "corrupted"), config, seed=5)
     wholes = [
         draw_training(image, pixel_id(image), blur, CONFIG.seed, epoch).image

@@ -40,7 +40,7 @@ CONFIG = TrainRestorerConfig(
     start=StartConfig("none", True),
     network=NetworkConfig("nafnet", 8, (1,), 1, 2, 2),
     discriminator=DiscriminatorConfig("patchgan", 4, True),
-    data=DataConfig(8, None, "none", None, 0, 0.5),
+    data=DataConfig(8, None, "none", None, 0, 0.5, 0.0),
     loss=RestorationLossConfig("charbonnier", 1.0, "features", 1.0, 0.1, "relativistic", 0.5, 2),
     fidelity=StageConfig(Budget(64, None), OPTIMISER),
     adversarial=StageConfig(Budget(64, None), OPTIMISER),
@@ -258,7 +258,7 @@ def test_a_budget_of_minutes_ends_a_run(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("memory_share", [0.0, 0.5])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_way_of_reading_changes_no_pixel(data: Path, memory_share: float, workers: int) -> None:
-    config = DataConfig(8, 9, "dihedral", None, workers, memory_share)
+    config = DataConfig(8, 9, "dihedral", None, workers, memory_share, 0.0)
     plain = PairSource(*sets(data), replace(config, workers=0, memory_share=0.5), 0)
     source = PairSource(*sets(data), config, 0)
     for k, got in zip((40, 48, 56), batches(source, 40), strict=False):
@@ -267,22 +267,33 @@ def test_the_way_of_reading_changes_no_pixel(data: Path, memory_share: float, wo
 
 
 def test_crops_of_a_pair_show_the_same_place(data: Path) -> None:
-    source = PairSource(*sets(data), DataConfig(8, 9, "dihedral", None, 0, 0.5), 0)
+    source = PairSource(*sets(data), DataConfig(8, 9, "dihedral", None, 0, 0.5, 0.0), 0)
     damaged, clean = source[np.arange(8)]
     pixels = ((clean + 1) * 127.5).round()
     torch.testing.assert_close(((damaged + 1) * 127.5).round(), (pixels / 2).floor())
 
 
 def test_an_epoch_shows_every_image_once(data: Path) -> None:
-    source = PairSource(*sets(data), DataConfig(20, None, "none", None, 0, 0.5), 0)
+    source = PairSource(*sets(data), DataConfig(20, None, "none", None, 0, 0.5, 0.0), 0)
     first, second = source[np.arange(20)][1], source[np.arange(20, 40)][1]
     assert len(torch.unique(first.flatten(1), dim=0)) == 20
     assert not torch.equal(first, second)
 
 
+def test_detail_shows_images_in_proportion_to_it_however_they_are_read(data: Path) -> None:
+    config = DataConfig(20, None, "none", None, 0, 0.5, 2.0)
+    source = PairSource(*sets(data), config, 0)
+    deviations = np.array([max(float(image.std()), 4.0) for image in source.stacks[1]])
+    drawn = np.concatenate([source._order(epoch) for epoch in range(400)])
+    found = np.bincount(drawn, minlength=len(source)) / len(drawn)
+    np.testing.assert_allclose(found, deviations**2 / (deviations**2).sum(), atol=0.01)
+    unread = PairSource(*sets(data), replace(config, memory_share=0.0), 0)
+    assert torch.equal(unread[np.arange(20)][1], source[np.arange(20)][1])
+
+
 def test_unclipped_noise_has_its_sigma_and_leaves_the_range(data: Path) -> None:
     source = PairSource(
-        *sets(data), DataConfig(20, None, "none", NoiseConfig((50.0, 50.0), 1.0), 0, 0.5), 0
+        *sets(data), DataConfig(20, None, "none", NoiseConfig((50.0, 50.0), 1.0), 0, 0.5, 0.0), 0
     )
     damaged, clean = source[np.arange(20)]
     assert abs((damaged - clean).std().item() * 127.5 - 50) < 2
@@ -291,7 +302,7 @@ def test_unclipped_noise_has_its_sigma_and_leaves_the_range(data: Path) -> None:
 
 def test_a_share_of_the_crops_gets_plain_noise_and_the_rest_the_sets_damage(data: Path) -> None:
     noise = NoiseConfig((0.0, 90.0), 0.4)
-    source = PairSource(*sets(data), DataConfig(20, None, "none", noise, 0, 0.5), 0)
+    source = PairSource(*sets(data), DataConfig(20, None, "none", noise, 0, 0.5, 0.0), 0)
     damaged, clean = source[np.arange(200)]
     halved = ((damaged + 1) * 127.5).round() == (((clean + 1) * 127.5).round() / 2).floor()
     of_the_set = halved.flatten(1).all(dim=1)

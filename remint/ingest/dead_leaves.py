@@ -57,7 +57,7 @@ def draw_leaves(side: int, seed: int, number: int) -> np.ndarray:
     leaf = _stacked_leaves(whole, stream)
     pixels = _painted(leaf, int(leaf.max()) + 1, stream)
     small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
-    sigma = stream.uniform(0.2, 0.8)  # pixels: the softness of a lens
+    sigma = stream.uniform(0.2, 0.6)  # pixels: the softness of a lens
     return np.rint(cv2.GaussianBlur(small, (0, 0), sigma).clip(0, 255)).astype(np.uint8)
 
 
@@ -104,8 +104,8 @@ def _painted(leaf: np.ndarray, count: int, stream: np.random.Generator) -> np.nd
     side = len(leaf)
     half = side // OVERSAMPLED  # textures have the final picture's resolution
     first, second = np.split(_colours(2 * count, stream), 2)
-    # most surfaces are nearly plain, a few are of strong contrast
-    contrast = (stream.beta(0.7, 1.8, count)[:, None] * (second - first)).astype(np.float32)
+    # many surfaces are nearly plain, some are of strong contrast
+    contrast = (stream.beta(0.8, 1.4, count)[:, None] * (second - first)).astype(np.float32)
     fields = np.stack([_texture(half, stream) for _ in range(FIELDS)])
     kinds = stream.integers(0, FIELDS, count)
     rows, columns = np.arange(side)[:, None], np.arange(side)[None, :]
@@ -117,13 +117,14 @@ def _painted(leaf: np.ndarray, count: int, stream: np.random.Generator) -> np.nd
 
 
 def _texture(side: int, stream: np.random.Generator) -> np.ndarray:
-    """Return float32 [side, side] of mean 0 and deviation 1/2: waves, or noise of many scales."""
-    noise = _octaves(side, stream.uniform(0.1, 1.2), stream)
-    if stream.random() < 0.4:
-        angle, period = stream.uniform(0, np.pi), np.exp(stream.uniform(np.log(3), np.log(40)))
+    """Return float32 [side, side] of mean 0 and deviation 1/2: stripes, or noise of many scales."""
+    noise = _octaves(side, stream.uniform(-0.1, 0.9), stream)
+    if stream.random() < 0.4:  # cloth, grass, brick: stripes that bend, from 2.5 px a period
+        angle, period = stream.uniform(0, np.pi), np.exp(stream.uniform(np.log(2.5), np.log(25)))
         step = np.arange(side, dtype=np.float32)
         phase = np.add.outer(step * np.sin(angle), step * np.cos(angle)) / period
-        noise = np.sin(2 * np.pi * (phase + stream.uniform(0, 1.5) * noise))  # warped stripes
+        bent = phase + stream.uniform(0, 1.0) * _octaves(side, 1.2, stream)
+        noise = np.sin(2 * np.pi * bent) * (1 + np.float32(0.3) * noise)
     return ((noise - noise.mean()) / (2 * noise.std() + 1e-6)).astype(np.float32)
 
 

@@ -21,6 +21,8 @@ from remint.corruptions.windows import replay_window
 from remint.images.imageset import ImageSet
 from remint.training.feeding import feed, fits_memory
 
+FLAT = 4.0  # levels of 0..255: what deviates less is shown as often as this
+
 
 @dataclass(frozen=True)
 class NoiseConfig:
@@ -50,7 +52,9 @@ class DataConfig:
     batch: images a round, over all processes; patch: side of the crops (null: whole images, which
     must then be of one size); augment: flips or all eight turns and flips; noise: shown beside or
     instead of the corrupted set's pairs; workers: 0 reads in the training process; memory_share:
-    decoded images are kept in memory up to this share of what is free.
+    decoded images are kept in memory up to this share of what is free; detail: above 0, images are
+    not shown equally often but in proportion to this power of the deviation of their pixels, so
+    that sky and blurred ground, of which photographs are full, don't fill the training.
     """
 
     batch: Annotated[int, Ge(1), Le(65_536)]
@@ -59,6 +63,7 @@ class DataConfig:
     noise: NoiseConfig | None
     workers: Workers
     memory_share: Share
+    detail: Annotated[float, Ge(0), Le(4)]
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,8 @@ class PairBatch:
 class PairSource:
     """The training pairs of one run, addressed by the count of images seen.
 
-    Member k is number k % N of a permutation drawn anew for every epoch k // N; its crop, flips,
-    noise and damage on the fly follow from (seed, k) alone.
+    Member k is number k % N of an order drawn anew for every epoch k // N: a permutation, or with
+    `detail` N weighted draws; its crop, flips, noise and damage on the fly follow from (seed, k).
     """
 
     def __init__(self, clean: ImageSet, corrupted: ImageSet, config: DataConfig, seed: int) -> None:
@@ -105,6 +110,7 @@ class PairSource:
         self.rows = _training_rows(clean, corrupted, self.on_the_fly)
         self._check_sizes()
         self.stacks = self._decode() if self._fits_memory() else None
+        self.shares = self._shares() if config.detail else None
 
     @property
     def on_the_fly(self) -> bool:
@@ -165,7 +171,17 @@ class PairSource:
 
     @lru_cache(maxsize=2)  # noqa: B019 - one source lives as long as its run
     def _order(self, epoch: int) -> np.ndarray:
-        return generator(self.seed, "order", "train", epoch).permutation(len(self))
+        drawn = generator(self.seed, "order", "train", epoch)
+        if self.shares is None:
+            return drawn.permutation(len(self))
+        return drawn.choice(len(self), len(self), p=self.shares)
+
+    def _shares(self) -> np.ndarray:
+        """Return float64 [N], of sum 1: how often each member is shown, by the detail it has."""
+        images = (self._load(member)[1] for member in range(len(self)))
+        deviations = np.array([max(float(image.std()), FLAT) for image in images])
+        weights = deviations**self.config.detail
+        return weights / weights.sum()
 
     def __getitem__(self, counters: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (damaged, clean), float32 [len(counters)],C,H,W in [-1, 1]."""
@@ -190,7 +206,8 @@ class PairSource:
             damaged = clean[window]
         elif self.training is not None:
             who = self.rows[member]["id"], self.training, self.draw_seed
-            recipe = draw_training_recipe(clean.shape, *who, draw=k // len(self))
+            draw = k if self.shares is not None else k // len(self)
+            recipe = draw_training_recipe(clean.shape, *who, draw=draw)
             damaged = replay_window(clean, recipe, *window)
         else:
             damaged = damaged[window]
