@@ -25,7 +25,8 @@ from pathlib import Path
 from remint.corruptions.pairs import FIELDS, CorruptConfig, corrupted_records, set_metadata
 from remint.images import imageset
 from remint.ingest.census import Census
-from remint.ingest.ingesting import IngestConfig, ingest
+from remint.ingest.config import IngestConfig
+from remint.ingest.ingesting import ingest
 from remint.ingest.items import limited
 from remint.ingest.sources import open_source
 from tasks.stage.params import load

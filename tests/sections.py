@@ -4,7 +4,7 @@ from remint.corruptions.config import CorruptConfig
 from remint.export.minting import ExportConfig
 from remint.generator.train import TrainGeneratorConfig
 from remint.generator_evaluation.scoring import EvaluateGeneratorConfig
-from remint.ingest.ingesting import IngestConfig
+from remint.ingest.config import IngestConfig
 from remint.restorer.train import TrainRestorerConfig
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig
 from remint.utility.config import EvaluateSyntheticConfig

@@ -11,8 +11,9 @@ from remint.images import imagefile
 from remint.images.fitting import picture_of
 from remint.images.imageset import ImageSet
 from remint.ingest.census import Census
+from remint.ingest.config import IngestConfig
 from remint.ingest.dead_leaves import DeadLeavesConfig
-from remint.ingest.ingesting import IngestConfig, channel_count, ingest
+from remint.ingest.ingesting import channel_count, ingest
 from remint.ingest.items import Item, Source, without
 from remint.ingest.scenes import PairsConfig
 from remint.ingest.sources import open_source

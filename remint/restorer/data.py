@@ -179,8 +179,7 @@ class PairSource:
     def _shares(self) -> np.ndarray:
         """Return float64 [N], of sum 1: how often each member is shown, by the detail it has."""
         images = (self._load(member)[1] for member in range(len(self)))
-        deviations = np.array([max(float(image.std()), FLAT) for image in images])
-        weights = deviations**self.config.detail
+        weights = np.array([max(float(i.std()), FLAT) ** self.config.detail for i in images])
         return weights / weights.sum()
 
     def __getitem__(self, counters: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
