@@ -112,7 +112,7 @@ class FlowGenerator(nn.Module):
 
     def _guided(self, x: torch.Tensor, time: float, labels: torch.Tensor) -> torch.Tensor:
         """Return the velocity under classifier-free guidance (arXiv 2207.12598, equation 6)."""
-        times = x.new_full((len(x),), time)
+        times = x.new_full((x.shape[0],), time)
         velocity = self.velocity(x, times, labels).float()
         if self.guidance == 1.0:
             return velocity

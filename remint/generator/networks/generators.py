@@ -69,7 +69,7 @@ class ConvGenerator(nn.Module):
         self.ending = nn.Conv2d(widths[-1], channels, 3, padding=1)
 
     def forward(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        x = self.start(self.code(z, labels)).view(len(z), -1, self.side, self.side)
+        x = self.start(self.code(z, labels)).view(z.shape[0], -1, self.side, self.side)
         for norm, conv in zip(self.norms, self.convs, strict=False):
             x = F.interpolate(F.relu(norm(x, labels)), scale_factor=2.0, mode="nearest")
             x = conv(x)
