@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tasks.commands import export_model, mint_files
+from tasks.commands import export_model, mint_files, web
 from tasks.commands.model_choice import MODEL_HELP, TRAINED, chosen_restorer
 from tasks.stage import stage
 
@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     listing = verbs.add_parser("models", help="list the restorers that are there")
     listing.set_defaults(run=_models)
     export_model.add_parser(verbs)
+    web.add_parser(verbs)
     _add_preset(verbs)
     return parser
 
