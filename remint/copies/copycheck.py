@@ -7,7 +7,6 @@ ones. It is no statement about privacy.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from remint.metrics.nearest import Neighbours
 from remint.metrics.spaces import Space
@@ -64,6 +63,8 @@ def compare_distances(
 
 def _mann_whitney(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return U of x above y, expectation, variance with ties (Lehmann 1975, eq. 1.29), pairs."""
+    from scipy import stats  # half a second, spared at the start of a stage
+
     n, m = len(x), len(y)
     both = np.concatenate([x, y])
     above = stats.rankdata(both)[:n].sum() - n * (n + 1) / 2
@@ -87,6 +88,8 @@ def authentic(neighbours: Neighbours, space: Space) -> np.ndarray:
 
 def excess_p(suspected: int, total: int, held_out_suspected: int, held_out: int) -> float:
     """Return p of "as many would be suspected among real ones" (Fisher's exact test, one-sided)."""
+    from scipy import stats
+
     table = [
         [suspected, total - suspected],
         [held_out_suspected, held_out - held_out_suspected],

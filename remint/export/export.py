@@ -12,7 +12,6 @@ from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
 from remint.export.card import ExportFacts, card
 from remint.export.counts import Counts
-from remint.export.croissant import croissant
 from remint.export.destination import check_destination, check_fresh
 from remint.export.filtering import absent, build_filters
 from remint.export.filters import Candidate
@@ -202,6 +201,8 @@ def _shortfalls(counts: Counts) -> Iterator[str]:
 
 
 def _describe(folder: Path, facts: ExportFacts, summary: Summary) -> None:
+    from remint.export.croissant import croissant  # half a second, which the start is spared
+
     text = card(facts, summary.counts, summary.metrics, summary.notes)
     (folder / "README.md").write_text(text, encoding="utf-8")
     described = croissant(facts, folder, int(summary.metrics["images"]))

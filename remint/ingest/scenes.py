@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import cv2
 import numpy as np
 from annotated_types import Ge, Le
-from sklearn.isotonic import IsotonicRegression
 
 from remint.core.ranges import Share
 from remint.images.imagefile import ImageFileError, to_channels
@@ -148,6 +147,8 @@ def toned(damaged: np.ndarray, clean: np.ndarray) -> np.ndarray:
     The curve goes through medians of the clean half over equally filled ranges of the damaged
     one's tones, so that spots and scratches do not bend it.
     """
+    from sklearn.isotonic import IsotonicRegression  # a second, which few ingests need
+
     edges = np.unique(np.quantile(damaged, np.linspace(0, 1, TONES + 1)))
     bins = np.clip(np.searchsorted(edges, damaged, side="right") - 1, 0, max(0, len(edges) - 2))
     members = [bins == number for number in range(max(1, len(edges) - 1))]

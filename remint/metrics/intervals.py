@@ -6,7 +6,6 @@ For means of per-image figures only: resampling with replacement shifts a Freche
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 AT_ONCE = 64  # resamples in memory
 
@@ -40,6 +39,8 @@ def bootstrap_mean(
     sums, counts = _clustered(values.astype(np.float64), clusters)
     if len(sums) == 1:  # scipy wants two
         return Interval(mean, mean, mean)
+    from scipy import stats  # half a second, which stages without it are spared
+
     drawn = stats.bootstrap(
         (sums, counts),
         lambda s, n, axis: s.sum(axis) / n.sum(axis),
