@@ -99,7 +99,7 @@ def write_params(folder: Path, images: int) -> None:
 def trained(folder: Path, name: str, uri: str | None) -> Cost:
     """Train once and return what it cost; uri: of the store, None for no logging."""
     cost = Cost()
-    silent = mock.patch.object(runs, "open_run", lambda *_: runs.Run(None, None))
+    silent = mock.patch.object(runs, "open_run", lambda *_: runs.Run(None))
     with (
         mock.patch.object(train_generator, "take", cost.take),
         mock.patch.object(delivery.DeliveryQueue, "_deliver", lambda *given: cost.deliver(*given)),

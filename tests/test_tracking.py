@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -62,6 +63,10 @@ def test_a_stage_is_a_run_with_parameters_figures_and_provenance(
     wanted = {"stage": "corrupt", "data.clean": "f00", "dvc.exp_name": "quick-otter"}
     assert wanted.items() <= logged.data.tags.items()
     assert logged.data.tags["mlflow.parentRunId"] == "abc"
+    assert logged.info.run_name == "quick-otter corrupt"
+    assert [(i.dataset.name, i.dataset.digest) for i in logged.inputs.dataset_inputs] == [
+        ("clean", "f00")
+    ]
 
 
 def test_step_metrics_and_pictures_arrive_in_full(client: mlflow.MlflowClient) -> None:
@@ -105,6 +110,32 @@ def test_a_stage_goes_on_without_a_server(
         run.metrics({"loss": 1.0}, 1)
     assert run.id is None
     assert "warning: MLflow has no run of corrupt" in capsys.readouterr().out
+
+
+def test_a_run_whose_store_was_locked_is_opened_when_it_is_free_and_loses_nothing(
+    client: mlflow.MlflowClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    database = tmp_path / "locked.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}?timeout=0.1")
+    runs.experiment_id(mlflow.MlflowClient(runs.tracking_uri()))
+    other = sqlite3.connect(database)
+    other.execute("BEGIN EXCLUSIVE")
+    with runs.stage_run("corrupt", CONFIG, {"clean": "f00"}) as run:
+        run.metrics({"loss": 0.5}, 1)
+        run.image("samples", np.zeros((8, 8, 1), np.uint8), 1)
+        other.rollback()
+        run.artifact(Path(__file__))
+    stored = mlflow.MlflowClient(runs.tracking_uri())
+    logged = stored.get_run(str(run.id))
+    assert (logged.info.status, logged.data.metrics) == ("FINISHED", {"loss": 0.5})
+    assert logged.data.params["inner.rate"] == "0.5" and logged.data.tags["data.clean"] == "f00"
+    files = {file.path for file in stored.list_artifacts(str(run.id))}
+    assert files == {"images", Path(__file__).name}
+    said = capsys.readouterr().out
+    assert "opened when the store is back" in said and "lost" not in said
 
 
 def test_other_processes_of_a_distributed_training_log_nothing(

@@ -51,6 +51,10 @@ class DeliveryQueue:
         if wait:
             item.done.wait(FLUSH_SECONDS)
 
+    def away(self) -> None:
+        """Count the service as away: for a minute only urgent items are tried."""
+        self._told, self._away_until = True, time.monotonic() + AWAY_SECONDS
+
     def close(self) -> None:
         """Send what is left, for three minutes at most."""
         self._items.put(None)
@@ -60,8 +64,8 @@ class DeliveryQueue:
 
     def tell(self) -> None:
         """Say what was lost, if anything was."""
-        if self.lost:
-            parts = ", ".join(f"{count} x {what}" for what, count in sorted(self.lost.items()))
+        if lost := +self.lost:
+            parts = ", ".join(f"{count} x {what}" for what, count in sorted(lost.items()))
             say(f"warning: {self.service} lost {parts}")
 
     def _loop(self) -> None:
@@ -89,7 +93,8 @@ class DeliveryQueue:
         self.lost[item.what] += not item.kept
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
-            self._failures, self._away_until = 0, time.monotonic() + AWAY_SECONDS
+            self._failures = 0
+            self.away()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """The one door to MLflow: each executed stage is a run, and a lost server never ends a stage.
 
-`MLFLOW_TRACKING_URI` decides where runs go; without it, `mlflow.db` and `mlruns/` at the root of
-the repository, also when DVC runs the stage in a temporary copy. Who called (a flow's parent run,
-its name) arrives as `MLFLOW_RUN_CONTEXT`, which MLflow reads itself.
+Who called (a flow's parent run, its name) arrives as `MLFLOW_RUN_CONTEXT`, which MLflow reads
+itself.
 """
 
 import dataclasses
@@ -11,7 +10,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -24,44 +24,34 @@ from remint.core.fingerprint import model_fingerprint
 from tasks.stage.console import discreet, say
 from tasks.tracking.delivery import DeliveryQueue, one_line
 from tasks.tracking.provenance import as_params, provenance, repository_root
-
-# MLflow reads these while it is imported, so they stand before it; what the user set wins.
-os.environ.update(
-    {
-        "DO_NOT_TRACK": "true",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-        "MLFLOW_LOGGING_LEVEL": "CRITICAL",
-        **os.environ,
-    }
+from tasks.tracking.store import (
+    ColSpec,
+    Metric,
+    ModelSignature,
+    Opening,
+    PythonModel,
+    Schema,
+    experiment_id,
+    mlflow,
+    set_model,
+    tracking_uri,
 )
-
-import mlflow
-from mlflow.entities import Metric, Param
-from mlflow.models import ModelSignature, set_model
-from mlflow.pyfunc import PythonModel
-from mlflow.tracking.context.registry import resolve_tags
-from mlflow.types import ColSpec, Schema
 
 __all__ = [
     "PythonModel",
     "Run",
     "experiment_id",
+    "mlflow",
     "open_run",
     "provenance",
     "repository_root",
     "set_model",
     "stage_run",
+    "tracking_uri",
 ]
 
-EXPERIMENT = "remint"
-# MLflow's pages open on training runs, not on those for language models
-KIND = {"mlflow.experimentKind": "custom_model_development"}
-SQLITE = "sqlite:///"
 BATCH = 1000  # metrics in one request; MLflow's limit
+PICTURES = 100  # that wait for a store at most; of more, the oldest go
 REFUSED = (400, 404)  # HTTP: sending again would not help
 CODE = Path(__file__).resolve().parents[1]  # of the package `tasks`
 SERVED_NEEDS = ("mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "safetensors")
@@ -71,32 +61,49 @@ SERVED_ALSO = ("scipy", "torch", "tqdm")
 class Run:
     """One MLflow run. Every method returns at once or warns; none raises for MLflow's sake.
 
-    Metrics wait here until the store has taken them.
+    Metrics and pictures wait here until the store has taken them, also one that was away when the
+    run was opened: the run is opened then.
     """
 
-    def __init__(
-        self, client: mlflow.MlflowClient | None, run_id: str | None, experiment: str = ""
-    ) -> None:
-        """client, run_id: None for a run that takes everything and keeps nothing."""
-        self.id, self._experiment = run_id, experiment
-        self._client = client
-        self._queue = DeliveryQueue("MLflow") if client else None
+    def __init__(self, opening: Opening | None) -> None:
+        """opening: None for a run that takes everything and keeps nothing."""
+        self._opening = opening
+        self._queue = DeliveryQueue("MLflow") if opening else None
         self._waiting: list[Metric] = []
+        self._pictures: deque[Callable[[mlflow.MlflowClient], None]] = deque()
         self._lock = threading.Lock()
+        if opening:
+            self._open(opening)
+
+    def _open(self, opening: Opening) -> None:
+        try:
+            opening.ready()
+        except Exception as error:
+            say(
+                f"warning: MLflow has no run of {opening.name}, work goes on; the run is opened "
+                f"when the store is back: {one_line(error)}"
+            )
+            assert self._queue is not None
+            self._queue.away()
+
+    @property
+    def id(self) -> str | None:
+        """The run's id in the store; None until it has one."""
+        return self._opening.id if self._opening else None
 
     @property
     def url(self) -> str | None:
         """The run's page on an MLflow server; None for a store that is no server."""
-        if self._client is None or not tracking_uri().startswith("http"):
+        if self._opening is None or self.id is None or not tracking_uri().startswith("http"):
             return None
-        pages = f"{discreet(tracking_uri()).rstrip('/')}/#/experiments/{self._experiment}"
+        pages = f"{discreet(tracking_uri()).rstrip('/')}/#/experiments/{self._opening.experiment}"
         return f"{pages}/runs/{self.id}"
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log figures; step: images seen where they change while the stage runs."""
         now = int(time.time() * 1000)
         batch = [Metric(name, float(value), now, step) for name, value in values.items()]
-        if self._client is None:
+        if self._opening is None:
             return
         with self._lock:
             self._waiting += batch
@@ -104,11 +111,17 @@ class Run:
 
     def image(self, name: str, image: np.ndarray, step: int) -> None:
         """Log one uint8 HWC picture of a stepped series."""
-        pixels = np.ascontiguousarray(image)
-        self._put(
-            "an image",
-            lambda client: client.log_image(self.id, pixels, key=name, step=step),
-        )
+        if self._queue is None:
+            return
+        pixels = np.array(image, order="C")
+        with self._lock:
+            self._pictures.append(
+                lambda client: client.log_image(str(self.id), pixels, key=name, step=step)
+            )
+            if len(self._pictures) > PICTURES:
+                self._pictures.popleft()
+                self._queue.lost["an image"] += 1
+        self._put("an image", self._send_pictures, kept=True)
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Log a file, or a folder with all that is in it, under `folder` of the run."""
@@ -130,20 +143,39 @@ class Run:
 
     def close(self, status: str) -> None:
         """End the run as FINISHED, FAILED or KILLED once all is sent."""
-        if self._client is None or self._queue is None:
+        if self._queue is None:
             return
-        box, client = self._queue, self._client
-        box.put("metrics", lambda: self._send_metrics(client), kept=True, urgent=True)
-        run_id = str(self.id)
-        box.put("the end of the run", lambda: client.set_terminated(run_id, status), urgent=True)
-        box.close()
-        if self._waiting:
-            box.lost["figure"] += len(self._waiting)
-        box.tell()
+        self._queue.put("the end of the run", lambda: self._end(status), urgent=True)
+        self._queue.close()
+        for what, waiting in (("figure", self._waiting), ("an image", self._pictures)):
+            if waiting:
+                self._queue.lost[what] += len(waiting)
+        self._queue.tell()
+
+    def _end(self, status: str) -> None:
+        assert self._opening is not None
+        client = self._opening.ready()
+        try:
+            self._send_metrics(client)
+            self._send_pictures(client)
+        finally:
+            client.set_terminated(str(self.id), status)
 
     def _put(self, what: str, send: Any, wait: bool = False, kept: bool = False) -> None:
-        if self._queue is not None:
-            self._queue.put(what, lambda: send(self._client), wait, kept)
+        opening = self._opening
+        if self._queue is not None and opening is not None:
+            self._queue.put(what, lambda: send(opening.ready()), wait, kept, urgent=wait)
+
+    def _send_pictures(self, client: mlflow.MlflowClient) -> None:
+        while self._pictures:
+            with self._lock:
+                send = self._pictures.popleft()
+            try:
+                send(client)
+            except Exception:
+                with self._lock:
+                    self._pictures.appendleft(send)
+                raise
 
     def _send_metrics(self, client: mlflow.MlflowClient) -> None:
         """Send what waits, also what could not be sent before; only what is refused goes."""
@@ -166,13 +198,16 @@ class Run:
 def stage_run(stage: str, config: Any, deps: Mapping[str, str] | None = None) -> Iterator[Run]:
     """Give the run of one executed stage, with its parameters and provenance as tags.
 
+    It bears the name of the experiment of DVC, where there is one, and of the stage.
+
     config: the stage's frozen dataclass; deps: fingerprint of every data set or model it reads.
     Processes of a distributed training other than the first get a run that keeps nothing.
     """
     if os.environ.get("RANK", "0") != "0":
-        run = Run(None, None)
+        run = Run(None)
     else:
-        run = open_run(stage, provenance(stage, deps or {}), as_params(dataclasses.asdict(config)))
+        name = " ".join(filter(None, (os.environ.get("DVC_EXP_NAME"), stage)))
+        run = open_run(name, provenance(stage, deps or {}), as_params(dataclasses.asdict(config)))
     status = "FAILED"
     try:
         yield run
@@ -185,49 +220,8 @@ def stage_run(stage: str, config: Any, deps: Mapping[str, str] | None = None) ->
 
 
 def open_run(name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> Run:
-    """Open a run in the experiment; without a server, warn and give one that keeps nothing."""
-    try:
-        client = mlflow.MlflowClient(tracking_uri())
-        experiment = experiment_id(client)
-        run_id = client.create_run(experiment, tags=resolve_tags(tags), run_name=name).info.run_id
-        entries = [Param(key, value) for key, value in params.items()]
-        for start in range(0, len(entries), 100):  # MLflow's limit of one request
-            client.log_batch(run_id, params=entries[start : start + 100])
-    except Exception as error:
-        say(f"warning: MLflow has no run of {name}, nothing of it is logged: {one_line(error)}")
-        return Run(None, None)
-    return Run(client, run_id, experiment)
-
-
-def experiment_id(client: mlflow.MlflowClient) -> str:
-    """Return the id of the experiment that runs go to; it is made where there is none."""
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return str(experiment.experiment_id)
-    return client.create_experiment(name, artifact_location=_artifact_home(), tags=KIND)
-
-
-def tracking_uri() -> str:
-    """Return `MLFLOW_TRACKING_URI`, else SQLite at the repository's root.
-
-    A relative SQLite file counts from that root too, wherever the stage runs.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
-    if not uri.startswith(SQLITE):
-        return uri
-    return f"{SQLITE}{repository_root() / uri.removeprefix(SQLITE)}"
-
-
-def _artifact_home() -> str | None:
-    """Return where a new experiment keeps files: beside an SQLite store, else MLflow decides.
-
-    MLflow's own default lies in the working folder, which may be DVC's temporary copy.
-    """
-    uri = tracking_uri()
-    if not uri.startswith(SQLITE):
-        return None
-    return (Path(uri.removeprefix(SQLITE)).parent / "mlruns").as_uri()
+    """Open a run in the experiment; without a store, warn and open it when there is one."""
+    return Run(Opening(name, tags, params))
 
 
 @contextmanager
