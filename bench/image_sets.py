@@ -22,13 +22,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from remint.corruptions.pairs import FIELDS, CorruptConfig, corrupted_records, set_metadata
+from remint.corruptions.config import CorruptConfig
 from remint.images import imageset
 from remint.ingest.census import Census
 from remint.ingest.config import IngestConfig
 from remint.ingest.ingesting import ingest
 from remint.ingest.items import limited
 from remint.ingest.sources import open_source
+from tasks.corrupt import make_corrupted
 from tasks.stage.params import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,11 +82,8 @@ def _ingest(count: int, workers: int, clean: Path) -> int:
 
 def _corrupt(workers: int, clean: Path, corrupted: Path) -> int:
     base = load("corrupt", CorruptConfig, ROOT / "params.yaml")
-    config = replace(base, training=replace(base.training, draws=1))
-    source = imageset.ImageSet(clean)
-    records = corrupted_records(source, config, workers)
-    metadata = set_metadata(source, config)
-    return imageset.write(corrupted, records, metadata=metadata, extra_fields=FIELDS)
+    config = replace(base, training=replace(base.training, draws=1), workers=workers)
+    return make_corrupted(imageset.ImageSet(clean), config, corrupted).total()
 
 
 def _measured(step: str, count: int, workers: int, folder: Path) -> str:

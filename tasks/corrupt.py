@@ -4,46 +4,60 @@ python -m tasks.corrupt data/clean data/corrupted
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
+from remint.core.atomic import resumed_folder
+from remint.core.workers import ordered_map
 from remint.corruptions.pairs import (
     FIELDS,
     CorruptConfig,
     corrupted_records,
-    planned_rows,
+    planned_parts,
     set_metadata,
+    work_of,
 )
-from remint.images.imageset import ImageSet, Record, write
+from remint.images.imagerows import set_schema
+from remint.images.imageset import ImageSet
+from remint.images.parts import PartMaker, merge
 from tasks.stage import params, stage
 from tasks.stage.console import progress, say
 from tasks.tracking import runs
 
+ROW_BYTES = 128  # of a planned row on its way to a worker
+
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read the paths and the corrupt section, and write the corrupted set."""
+    """Read the paths and the corrupt section, and write the corrupted set.
+
+    An interrupted run of the same work is gone on with after the parts that it made.
+    """
     parser = stage.parser(
         "corrupt", __doc__, clean="the clean image set", corrupted="folder for the corrupted set"
     )
     given = parser.parse_args(argv)
-    config, clean = params.load("corrupt", CorruptConfig, given.params), ImageSet(given.clean)
+    config = params.load("corrupt", CorruptConfig, given.params)
+    clean = ImageSet(given.clean.absolute())
     with runs.stage_run("corrupt", config, {"clean": clean.fingerprint}) as run:
-        counts: Counter[str] = Counter()
-        records = corrupted_records(clean, config, config.workers)
-        shown = progress(_counted(records, counts), _total(clean, config), "corrupt")
-        metadata = set_metadata(clean, config)
-        rows = write(given.corrupted, shown, metadata=metadata, extra_fields=FIELDS)
+        counts = make_corrupted(clean, config, given.corrupted)
         run.metrics({f"rows_{name}": float(count) for name, count in sorted(counts.items())})
+    rows = counts.total()
     say(f"corrupt: {rows:,} damaged images of {len(clean):,} clean ones in {given.corrupted}")
 
 
-def _total(clean: ImageSet, config: CorruptConfig) -> int:
-    return sum(1 for _ in planned_rows(clean, config))
+def make_corrupted(clean: ImageSet, config: CorruptConfig, target: Path) -> Counter[str]:
+    """Make the corrupted set part by part; return its rows by split."""
+    parts = list(planned_parts(clean, config)) or [()]
+    folder = resumed_folder(target, work_of(clean, config))
+    schema = set_schema(set_metadata(clean, config), FIELDS)
+    make = PartMaker(folder, schema, partial(corrupted_records, clean, config))
+    made = ordered_map(make, enumerate(parts), config.workers, 1, _weight, config.engine)
+    return merge(folder, target, list(progress(made, len(parts), "corrupt: parts")))
 
 
-def _counted(records: Iterable[Record], counts: Counter[str]) -> Iterator[Record]:
-    for record in records:
-        counts[record.split] += 1
-        yield record
+def _weight(job: tuple[int, tuple[object, ...]]) -> int:
+    return ROW_BYTES * len(job[1])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from tasks import corrupt
 SECTION = {
     "seed": 1,
     "workers": 1,
+    "engine": "local",
     "evaluate": {
         "kinds": ["jpeg"],
         "severities": [1, 5],

@@ -41,6 +41,7 @@ CONFIG = IngestConfig(
     limit=0,
     max_bad_share=0.5,
     workers=1,
+    engine="local",
     shard_megabytes=1,
 )
 ONLY_TRAIN = Shares(1.0, 0.0, 0.0)

@@ -45,6 +45,7 @@ ingest:
   limit: 40
   max_bad_share: 0.1
   workers: 1
+  engine: local
   shard_megabytes: 256
 """
 

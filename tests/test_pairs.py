@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +11,14 @@ import pyarrow as pa
 import pytest
 import torch
 
+from remint.corruptions import pairs
 from remint.corruptions.composition import Step
 from remint.corruptions.config import CorruptConfig, EvaluateConfig, TrainingConfig
 from remint.corruptions.pairs import (
     FIELDS,
     corrupted_records,
     draw_training,
+    planned_parts,
     planned_rows,
     set_metadata,
     training_config,
@@ -31,6 +33,7 @@ STEPS = (Step("gaussian_noise", (1.0, 5.0), 0.5), Step("holes", (1.0, 5.0), 0.5)
 CONFIG = CorruptConfig(
     seed=3,
     workers=1,
+    engine="local",
     evaluate=EvaluateConfig(("gaussian_noise", "holes"), (1, 4), True, ("jpeg",), 2, 4),
     training=TrainingConfig(3, 0.2, 0.5, STEPS),
 )
@@ -59,6 +62,10 @@ def clean_set(tmp_path: Path) -> Maker:
     return make
 
 
+def records_of(clean: ImageSet, config: CorruptConfig) -> Iterator[Record]:
+    return corrupted_records(clean, config, planned_rows(clean, config))
+
+
 def same(a: Record, b: Record) -> bool:
     masks = [record.extra["mask"] for record in (a, b)]
     return (
@@ -69,17 +76,21 @@ def same(a: Record, b: Record) -> bool:
     )
 
 
-def test_one_worker_and_three_give_the_same_rows_in_the_same_order(clean_set: Maker) -> None:
+def test_parts_hold_all_rows_in_order_however_they_are_cut(
+    clean_set: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clean = clean_set()
-    one, three = (list(corrupted_records(clean, CONFIG, workers)) for workers in (1, 3))
-    assert len(one) == len(three) > 0
-    assert all(same(a, b) for a, b in zip(one, three, strict=True))
+    whole = list(planned_rows(clean, CONFIG))
+    assert list(planned_parts(clean, CONFIG)) == [tuple(whole)]
+    monkeypatch.setattr(pairs, "LEAST_PART", 600)
+    parts = list(planned_parts(clean, CONFIG))
+    assert len(parts) == 23 and [row for part in parts for row in part] == whole
 
 
 def test_an_image_is_damaged_the_same_way_whatever_else_is_in_the_set(clean_set: Maker) -> None:
     wide = replace(CONFIG, evaluate=replace(CONFIG.evaluate, val_per_slice=None))
-    many = {record.id: record for record in corrupted_records(clean_set(40), wide, 1)}
-    few = list(corrupted_records(clean_set(12), wide, 1))
+    many = {record.id: record for record in records_of(clean_set(40), wide)}
+    few = list(records_of(clean_set(12), wide))
     common = [record for record in few if record.id in many]
     assert len(common) > 20 and all(same(record, many[record.id]) for record in common)
 
@@ -88,7 +99,7 @@ def test_every_row_is_made_again_from_clean_pixels_and_recipe(
     clean_set: Maker, tmp_path: Path
 ) -> None:
     clean = clean_set()
-    records = corrupted_records(clean, CONFIG, 1)
+    records = records_of(clean, CONFIG)
     metadata = set_metadata(clean, CONFIG)
     count = write(tmp_path / "corrupted", records, metadata=metadata, extra_fields=FIELDS)
     originals = {row["id"]: image for row, image in clean.images()}
@@ -105,7 +116,7 @@ def test_every_row_is_made_again_from_clean_pixels_and_recipe(
 def test_each_slice_of_val_and_test_holds_the_same_images_as_many_as_asked(
     clean_set: Maker,
 ) -> None:
-    rows = list(corrupted_records(clean_set(), CONFIG, 1))
+    rows = list(records_of(clean_set(), CONFIG))
     for split, count in (("val", 2), ("test", 4)):
         slices: dict[tuple[str, int], set[str]] = {}
         for record in (record for record in rows if record.split == split):
@@ -121,7 +132,7 @@ def test_each_slice_of_val_and_test_holds_the_same_images_as_many_as_asked(
 def test_held_out_kinds_and_evaluated_slices_never_stand_in_the_training_split(
     clean_set: Maker,
 ) -> None:
-    rows = [r for r in corrupted_records(clean_set(), CONFIG, 1) if r.split == "train"]
+    rows = [r for r in records_of(clean_set(), CONFIG) if r.split == "train"]
     assert {record.extra["kind"] for record in rows} == {"mixed", "clean"}
     assert "jpeg" not in "".join(record.extra["recipe"] for record in rows)
     assert Counter(record.extra["clean_id"] for record in rows).most_common()[-1][1] == 3
@@ -130,7 +141,7 @@ def test_held_out_kinds_and_evaluated_slices_never_stand_in_the_training_split(
 def test_rows_follow_the_splits_and_then_the_clean_set(clean_set: Maker) -> None:
     clean = clean_set()
     order = {row["id"]: (row["split"], row["position"]) for row, _ in clean.images()}
-    places = [order[record.extra["clean_id"]] for record in corrupted_records(clean, CONFIG, 1)]
+    places = [order[record.extra["clean_id"]] for record in records_of(clean, CONFIG)]
     rank = {"train": 0, "val": 1, "test": 2}
     assert places == sorted(places, key=lambda place: (rank[place[0]], place[1]))
 
@@ -138,7 +149,7 @@ def test_rows_follow_the_splits_and_then_the_clean_set(clean_set: Maker) -> None
 def test_the_clean_slice_is_untouched_and_says_so(clean_set: Maker) -> None:
     clean = clean_set()
     originals = {row["id"]: image for row, image in clean.images()}
-    whole = [r for r in corrupted_records(clean, CONFIG, 1) if r.extra["kind"] == "clean"]
+    whole = [r for r in records_of(clean, CONFIG) if r.extra["kind"] == "clean"]
     assert {record.split for record in whole} == {"train", "val", "test"}
     for record in whole:
         assert record.extra["recipe"] == "[]" and record.extra["mask"] is None
@@ -150,7 +161,7 @@ def test_training_draws_are_those_that_would_be_drawn_on_the_fly(clean_set: Make
     config = training_config(json.loads(json.dumps(set_metadata(clean, CONFIG)))["training"])
     assert config == CONFIG.training
     originals = {row["id"]: image for row, image in clean.images()}
-    stored = [r for r in corrupted_records(clean, CONFIG, 1) if r.split == "train"]
+    stored = [r for r in records_of(clean, CONFIG) if r.split == "train"]
     for record in stored:
         clean_id, draw = record.extra["clean_id"], int(record.id.rsplit(".", 1)[1])
         fresh = draw_training(originals[clean_id], clean_id, config, CONFIG.seed, draw)
@@ -171,7 +182,7 @@ def test_the_shares_of_whole_and_singly_damaged_images_are_as_asked() -> None:
 
 def test_another_seed_draws_other_damage(clean_set: Maker) -> None:
     clean = clean_set()
-    a, b = (list(corrupted_records(clean, replace(CONFIG, seed=s), 1)) for s in (3, 4))
+    a, b = (list(records_of(clean, replace(CONFIG, seed=s))) for s in (3, 4))
     drawn = [(x, y) for x, y in zip(a, b, strict=True) if x.extra["kind"] == "gaussian_noise"]
     assert drawn and not any(np.array_equal(x.image, y.image) for x, y in drawn)
 
@@ -179,7 +190,7 @@ def test_another_seed_draws_other_damage(clean_set: Maker) -> None:
 def test_the_users_own_pairs_pass_through_in_every_split(clean_set: Maker) -> None:
     clean = clean_set(paired=True)
     damaged = {row["id"]: row["damaged"] for row, _ in clean.images()}
-    rows = list(corrupted_records(clean, NOTHING_DRAWN, 1))
+    rows = list(records_of(clean, NOTHING_DRAWN))
     assert {r.extra["kind"] for r in rows} == {"real"}
     assert len(rows) == sum(half is not None for half in damaged.values()) == 20
     assert {record.split for record in rows} == {"train", "test"}
@@ -190,7 +201,7 @@ def test_without_steps_and_without_real_pairs_there_is_nothing_to_train_on(
     clean_set: Maker,
 ) -> None:
     with pytest.raises(ValueError, match="nothing to train on"):
-        next(corrupted_records(clean_set(), NOTHING_DRAWN, 1))
+        next(records_of(clean_set(), NOTHING_DRAWN))
 
 
 def test_without_kinds_and_without_real_pairs_there_is_nothing_to_measure_by(
@@ -198,7 +209,7 @@ def test_without_kinds_and_without_real_pairs_there_is_nothing_to_measure_by(
 ) -> None:
     config = replace(CONFIG, evaluate=NOTHING_DRAWN.evaluate)
     with pytest.raises(ValueError, match="nothing to measure by"):
-        next(corrupted_records(clean_set(), config, 1))
+        next(records_of(clean_set(), config))
 
 
 def test_real_pairs_are_not_measured_on_damage_that_nothing_draws() -> None:
@@ -210,7 +221,7 @@ def test_real_pairs_are_not_measured_on_damage_that_nothing_draws() -> None:
 
 def test_the_plan_names_as_many_rows_as_are_made(clean_set: Maker) -> None:
     clean = clean_set()
-    made = list(corrupted_records(clean, CONFIG, 1))
+    made = list(records_of(clean, CONFIG))
     assert len(list(planned_rows(clean, CONFIG))) == len(made) == 20 * 3 + 2 * 5 + 4 * 7
 
 

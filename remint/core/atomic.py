@@ -31,6 +31,29 @@ def replaced_folder(path: Path | str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def put_in_place(built: Path, path: Path | str) -> None:
+    """Rename a finished folder beside `path` to it, at once; an older folder there is removed."""
+    target = Path(path).absolute()
+    settle_leftovers(target)
+    _sync_files(built)
+    _swap(built, target)
+
+
+def resumed_folder(path: Path | str, key: str) -> Path:
+    """Return the hidden sibling of `path` in which work known by this key is gone on with.
+
+    It is empty where there was none; what was begun under other keys is removed.
+    """
+    target = Path(path).absolute()
+    short = _short(target.name)
+    begun = target.with_name(f".{short}.{key}.parts")
+    for other in target.parent.glob(f".{_escaped(short)}.*.parts"):
+        if other != begun:
+            shutil.rmtree(other, ignore_errors=True)
+    begun.mkdir(parents=True, exist_ok=True)
+    return begun
+
+
 def _swap(partial: Path, target: Path) -> None:
     old = _hidden(target, "old")
     if target.exists() or target.is_symlink():

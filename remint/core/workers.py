@@ -1,10 +1,11 @@
-"""Mapping a function over many items in processes: order kept, memory bounded."""
+"""Mapping a function over many items by many processes: order kept, memory bounded."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import TypeVar
 
-from joblib import Parallel, delayed, effective_n_jobs
+from remint.core.engines import dask_client, mapped, mapped_on_dask, processes_of
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -22,29 +23,38 @@ def ordered_map(
     workers: int,
     batch: int = 16,
     weight: Callable[[A], int] = lambda item: 0,
+    engine: str = "local",
 ) -> Iterator[B]:
     """Yield function(item) in the order of `items`, computed by `workers` processes (0: all cores).
 
     A worker takes up to `batch` items at a time. At most 16 batches a worker are in flight,
     however slow the consumer is, and of heavy items (`weight`, in bytes) no more than 16 MiB a
-    worker and one batch. With one worker everything happens in this process; results never depend
-    on the number.
+    worker and one batch; on Dask twice that. engine: see `engines.check_engine`; "local" with one
+    worker does everything in this process. Results depend on neither.
     """
-    processes = effective_n_jobs(workers or -1)
-    if processes == 1:
+    processes = processes_of(workers)
+    if engine != "local":
+        with dask_client(engine, processes) as client:
+            threads = sum(client.nthreads().values()) or processes
+            windows = _windows(items, threads, batch, weight)
+            yield from chain.from_iterable(mapped_on_dask(function, windows, client))
+    elif processes == 1:
         yield from map(function, items)
-        return
+    else:
+        windows = _windows(items, processes, batch, weight)
+        yield from chain.from_iterable(mapped(function, windows, processes))
+
+
+def _windows(
+    items: Iterable[A], processes: int, batch: int, weight: Callable[[A], int]
+) -> Iterator[list[list[A]]]:
     batches = _packed(items, batch, BATCH_WEIGHT, weight)
-    windows = _packed(
+    return _packed(
         batches,
         BATCHES_IN_FLIGHT * processes,
         WEIGHT_IN_FLIGHT * processes,
         lambda part: sum(map(weight, part)),
     )
-    with Parallel(n_jobs=processes, return_as="generator", batch_size=1) as pool:
-        for window in windows:
-            for results in pool(delayed(_each)(function, part) for part in window):
-                yield from results
 
 
 def _packed(
@@ -65,7 +75,3 @@ def _packed(
             pack, carried = [], 0
     if pack:
         yield pack
-
-
-def _each(function: Callable[[A], B], items: list[A]) -> list[B]:
-    return [function(item) for item in items]

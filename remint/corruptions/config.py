@@ -5,6 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
+from remint.core.engines import check_engine
 from remint.core.ranges import Images, Seed, Share, Workers
 from remint.corruptions.composition import Step
 from remint.corruptions.registry import KINDS
@@ -79,14 +80,19 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class CorruptConfig:
-    """The corrupt section of params.yaml. workers: processes, 0 for one a core."""
+    """The corrupt section of params.yaml.
+
+    workers: processes, 0 for one a core; engine: see `engines.check_engine`.
+    """
 
     seed: Seed
     workers: Workers
+    engine: str
     evaluate: EvaluateConfig
     training: TrainingConfig
 
     def __post_init__(self) -> None:
+        check_engine(self.engine)
         drawn = {step.kind for step in self.training.steps if step.probability > 0}
         leaked = sorted(drawn & set(self.evaluate.unseen))
         if leaked:

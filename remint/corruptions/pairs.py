@@ -2,18 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from functools import partial
-from itertools import chain, groupby
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from more_itertools import constrained_batches
 
+from remint.core.fingerprint import work_fingerprint
 from remint.core.randomness import generator
-from remint.core.workers import ordered_map
 from remint.corruptions.composition import Step, compose, one_of
 from remint.corruptions.config import CorruptConfig, EvaluateConfig, TrainingConfig
 from remint.corruptions.drawing import Recipe, Shape
@@ -29,10 +29,12 @@ __all__ = [
     "draw_evaluation",
     "draw_training",
     "draw_training_recipe",
+    "planned_parts",
     "planned_rows",
     "set_metadata",
     "training_config",
     "training_spec",
+    "work_of",
 ]
 FIELDS = (
     pa.field("clean_id", pa.string()),
@@ -41,8 +43,12 @@ FIELDS = (
     pa.field("recipe", pa.string()),
     pa.field("mask", IMAGE),
 )
-CHUNK_ROWS = 256  # rows that a worker makes before it hands them back ...
-CHUNK_BYTES = 2**20  # ... or this many bytes of pixels, whichever comes first
+PARTS = 64  # of a set whose parts are between these two in size, in bytes of pixels
+LEAST_PART = 4 * 2**20
+LARGEST_PART = 256 * 2**20
+PART_ROWS = 2**16
+WORK = ("remint.corruptions", "remint.images", "remint.core")  # the code that makes a row, and its
+LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "scipy", "pyarrow")
 
 
 def training_spec(config: TrainingConfig) -> dict[str, Any]:
@@ -104,7 +110,9 @@ def planned_rows(clean: ImageSet, config: CorruptConfig) -> Iterator[Row]:
     """Yield all rows of the corrupted set in their order: by split, then as the clean set lies.
 
     A clean set of pairs gives, for each image with a `damaged` half, one row of kind "real" first.
+    Raises ValueError when there is nothing to train on or to measure by.
     """
+    _check(config, "damaged" in clean.schema.names)
     frame = clean.frame()
     paired = "damaged" in clean.schema.names
     for split in SPLITS:
@@ -136,17 +144,34 @@ def _rank(clean_id: str) -> str:
     return hashlib.blake2b(f"slice {clean_id}".encode(), digest_size=16).hexdigest()
 
 
-def corrupted_records(clean: ImageSet, config: CorruptConfig, workers: int = 1) -> Iterator[Record]:
-    """Yield the rows of the corrupted set; the same ones, in the same order, for any `workers`.
+def corrupted_records(
+    clean: ImageSet, config: CorruptConfig, rows: Iterable[Row]
+) -> Iterator[Record]:
+    """Yield the rows of the corrupted set that were planned; the same ones, whoever makes them.
 
-    Memory holds a few chunks of rows. Raises ValueError when there is nothing to train on or to
-    measure by, or when the halves of a real pair differ in shape.
+    Raises ValueError when the halves of a real pair differ in shape.
     """
-    _check(config, "damaged" in clean.schema.names)
+    for position, group in groupby(rows, key=lambda row: row.position):
+        source, image = clean.at(position)
+        for row in group:
+            corrupted = _made(row, source, image, config)
+            if corrupted is not None:
+                yield _record(row, source, corrupted)
+
+
+def planned_parts(clean: ImageSet, config: CorruptConfig) -> Iterator[tuple[Row, ...]]:
+    """Yield the rows of the corrupted set part by part: one file of it and one task each.
+
+    At most 64 parts of 4 MiB of pixels or more, of a large set more of 256 MiB; how it is cut
+    depends on the clean set and config alone.
+    """
+    sizes = _pixel_bytes(clean)
+    total = sum(int(sizes[row.position]) for row in planned_rows(clean, config))
+    limit = min(max(total // PARTS, LEAST_PART), LARGEST_PART)
     rows = planned_rows(clean, config)
-    chunks = _chunks(rows, _pixel_bytes(clean))
-    made = ordered_map(partial(_record_list, clean, config), chunks, workers, batch=1)
-    yield from chain.from_iterable(made)
+    yield from constrained_batches(
+        rows, limit, PART_ROWS, get_len=lambda row: int(sizes[row.position]), strict=False
+    )
 
 
 def _check(config: CorruptConfig, paired: bool) -> None:
@@ -170,32 +195,6 @@ def _check(config: CorruptConfig, paired: bool) -> None:
 def _pixel_bytes(clean: ImageSet) -> np.ndarray:
     frame = clean.frame()
     return (frame["height"] * frame["width"] * frame["channels"]).to_numpy(np.int64)
-
-
-def _chunks(rows: Iterable[Row], pixel_bytes: np.ndarray) -> Iterator[list[Row]]:
-    chunk: list[Row] = []
-    size = 0
-    for row in rows:
-        chunk.append(row)
-        size += int(pixel_bytes[row.position])
-        if len(chunk) >= CHUNK_ROWS or size >= CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def _record_list(clean: ImageSet, config: CorruptConfig, rows: Sequence[Row]) -> list[Record]:
-    return list(_records(clean, rows, config))
-
-
-def _records(clean: ImageSet, rows: Iterable[Row], config: CorruptConfig) -> Iterator[Record]:
-    for position, group in groupby(rows, key=lambda row: row.position):
-        source, image = clean.at(position)
-        for row in group:
-            corrupted = _made(row, source, image, config)
-            if corrupted is not None:
-                yield _record(row, source, corrupted)
 
 
 def _made(
@@ -237,3 +236,9 @@ def set_metadata(clean: ImageSet, config: CorruptConfig) -> dict[str, Any]:
         "seed": config.seed,
         "training": training_spec(config.training),
     }
+
+
+def work_of(clean: ImageSet, config: CorruptConfig) -> str:
+    """Return the fingerprint of all that decides the corrupted set: not who makes it."""
+    decides = {k: v for k, v in asdict(config).items() if k not in ("workers", "engine")}
+    return work_fingerprint([clean.fingerprint, decides], WORK, LIBRARIES)

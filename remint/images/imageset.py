@@ -6,10 +6,10 @@ column called `mask`, or ending in `_mask`, holds HW masks; every other one hold
 """
 
 import hashlib
-import json
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -38,12 +38,15 @@ from remint.images.imagerows import (
 )
 from remint.images.shards import (
     COUNTS_FILE,
+    ShardWriter,
     check_columns,
     check_counts,
     explained,
     footer_of,
     metadata_of,
+    shard_name,
     shards_of,
+    write_counts,
 )
 
 __all__ = [
@@ -87,15 +90,13 @@ def write(
             for group in row_groups(schema, records):
                 if part is None or part.written >= shard_bytes:
                     _close(part)
-                    part, shard = _Part(folder / f"part-{shard:05d}.parquet", schema), shard + 1
+                    part, shard = ShardWriter(folder / shard_name(shard), schema), shard + 1
                 part.add(group)
                 rows += group.num_rows
-            part = part or _Part(folder / "part-00000.parquet", schema)
+            part = part or ShardWriter(folder / shard_name(0), schema)
         finally:
             _close(part)
-        (folder / COUNTS_FILE).write_text(
-            json.dumps({"shards": max(1, shard), "rows": rows}) + "\n"
-        )
+        write_counts(folder, max(1, shard), rows)
         settle(folder)
     return rows
 
@@ -106,49 +107,22 @@ def resplit(path: Path, splits: Sequence[str]) -> None:
     start = 0
     for shard in shards_of(path):
         fresh = shard.with_suffix(".fresh")
-        with pq.ParquetFile(shard) as file:
-            part = _Part(fresh, file.schema_arrow)
-            try:
-                for number in range(file.num_row_groups):
-                    group = file.read_row_group(number)
-                    column = group.schema.get_field_index("split")
-                    fresh_splits = given.slice(start, group.num_rows)
-                    part.add(group.set_column(column, "split", fresh_splits))
-                    start += group.num_rows
-            finally:
-                _close(part)
+        with (
+            pq.ParquetFile(shard) as file,
+            closing(ShardWriter(fresh, file.schema_arrow)) as part,
+        ):
+            for number in range(file.num_row_groups):
+                group = file.read_row_group(number)
+                column = group.schema.get_field_index("split")
+                fresh_splits = given.slice(start, group.num_rows)
+                part.add(group.set_column(column, "split", fresh_splits))
+                start += group.num_rows
         fresh.replace(shard)
 
 
-class _Part:
-    """One shard being written; `written` counts its Arrow bytes so far."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        plain = [leaf for leaf in _leaves(schema) if not leaf.endswith(".bytes")]
-        packed = {leaf: "zstd" if leaf in plain else "none" for leaf in _leaves(schema)}
-        self.written = 0
-        self.writer = pq.ParquetWriter(
-            path,
-            schema,
-            compression=packed,
-            use_dictionary=plain,
-            write_statistics=plain,
-            write_page_checksum=True,
-        )
-
-    def add(self, group: pa.Table) -> None:
-        self.writer.write_table(group, row_group_size=max(1, group.num_rows))
-        self.written += group.nbytes
-
-
-def _close(part: _Part | None) -> None:
+def _close(part: ShardWriter | None) -> None:
     if part is not None:
-        part.writer.close()
-
-
-def _leaves(schema: pa.Schema) -> list[str]:
-    ends = dict.fromkeys(image_columns(schema), (".bytes", ".path"))
-    return [name + end for name in schema.names for end in ends.get(name, ("",))]
+        part.close()
 
 
 class ImageSet:

@@ -12,9 +12,50 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from remint.images.imagerows import FIELDS, SCHEMA_VERSION, ImageSetError
+from remint.images.imagerows import FIELDS, SCHEMA_VERSION, ImageSetError, image_columns
 
 COUNTS_FILE = "_tally.json"  # how many shards and rows; readers of Parquet pass over names with _
+
+
+def shard_name(number: int) -> str:
+    """Return the name of a set's shard."""
+    return f"part-{number:05d}.parquet"
+
+
+class ShardWriter:
+    """One shard being written; `written` counts its Arrow bytes so far."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        plain = [leaf for leaf in _leaves(schema) if not leaf.endswith(".bytes")]
+        packed = {leaf: "zstd" if leaf in plain else "none" for leaf in _leaves(schema)}
+        self.written = 0
+        self.writer = pq.ParquetWriter(
+            path,
+            schema,
+            compression=packed,
+            use_dictionary=plain,
+            write_statistics=plain,
+            write_page_checksum=True,
+        )
+
+    def add(self, group: pa.Table) -> None:
+        """Append a row group."""
+        self.writer.write_table(group, row_group_size=max(1, group.num_rows))
+        self.written += group.nbytes
+
+    def close(self) -> None:
+        """Write the footer, without which the file is none."""
+        self.writer.close()
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    ends = dict.fromkeys(image_columns(schema), (".bytes", ".path"))
+    return [name + end for name in schema.names for end in ends.get(name, ("",))]
+
+
+def write_counts(folder: Path, shards: int, rows: int) -> None:
+    """Note how much belongs to the set in this folder."""
+    (folder / COUNTS_FILE).write_text(json.dumps({"shards": shards, "rows": rows}) + "\n")
 
 
 def shards_of(path: Path) -> list[Path]:
@@ -24,7 +65,7 @@ def shards_of(path: Path) -> list[Path]:
     shards = sorted(path.glob("part-*.parquet"))
     if not shards:
         raise ImageSetError(f"{path} holds no part-*.parquet shards, so it is not an image set.")
-    if [shard.name for shard in shards] != [f"part-{n:05d}.parquet" for n in range(len(shards))]:
+    if [shard.name for shard in shards] != [shard_name(n) for n in range(len(shards))]:
         raise ImageSetError(f"A shard is missing between {shards[0]} and {shards[-1]}; remake it.")
     return shards
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
+from remint.core.engines import check_engine
 from remint.core.ranges import Megabytes, Seed, Share, Workers
 from remint.images import imagefile
 from remint.images.fitting import Fit
@@ -32,7 +33,7 @@ class IngestConfig:
     files are refused; shares, seed: of the split; near_duplicates: whether pictures that look the
     same are kept in one split; limit: at most that many items, evenly spaced (0: all);
     max_bad_share: of items that may end in quarantine, 0..1; workers: processes (0: all cores);
-    shard_megabytes: size of a shard, in MiB.
+    engine: see `engines.check_engine`; shard_megabytes: size of a shard, in MiB.
     """
 
     source: Kind | tuple[Kind, ...]
@@ -54,9 +55,11 @@ class IngestConfig:
     limit: Annotated[int, Ge(0), Le(10**12)]
     max_bad_share: Share
     workers: Workers
+    engine: str
     shard_megabytes: Megabytes
 
     def __post_init__(self) -> None:
+        check_engine(self.engine)
         kinds = (self.source,) if isinstance(self.source, str) else self.source
         if not kinds or len(set(kinds)) < len(kinds):
             raise ValueError(f"source is {list(kinds)}; name one kind, or several once each")

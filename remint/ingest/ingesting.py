@@ -65,7 +65,9 @@ def ingest(
     """
     channels = channel_count(source, config)
     work = partial(prepare, config=config, channels=channels)
-    prepared = ordered_map(work, source.items(), config.workers, weight=_weight)
+    prepared = ordered_map(
+        work, source.items(), config.workers, weight=_weight, engine=config.engine
+    )
     pictures = Pictures()
 
     def settled(folder: Path) -> None:
@@ -88,7 +90,7 @@ def ingest(
 
 def _created(config: IngestConfig) -> dict[str, Any]:
     """Return the settings that shape the content: not where it lay, nor how many read it."""
-    return {k: v for k, v in asdict(config).items() if k not in ("path", "workers")}
+    return {k: v for k, v in asdict(config).items() if k not in ("path", "workers", "engine")}
 
 
 def channel_count(source: Source, config: IngestConfig) -> int:
