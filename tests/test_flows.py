@@ -239,7 +239,7 @@ def test_the_parent_run_takes_the_figures_and_ends_with_the_flow(repo: Path, roo
         parent.figures = {"restorer": {"psnr": 30.5}}
     assert parent.opened["run_id"] in context and not lines
     script = (
-        "import sys; from tasks.tracking import runs; c = runs.mlflow.MlflowClient(); "
+        "import sys; from tasks.tracking.models import mlflow; c = mlflow.MlflowClient(); "
         "r = c.get_run(sys.argv[1]); print(r.info.status, r.data.metrics)"
     )
     command = [sys.executable, "-c", script, parent.opened["run_id"]]

@@ -14,7 +14,7 @@ COMPUTING = (
     "evaluate_synthetic",
 )
 PLAIN = ("ingest", "corrupt", "report")
-LATER = {"scipy.stats", "sklearn", "mlcroissant"}  # imported where they are used
+LATER = {"mlflow", "scipy.stats", "sklearn", "mlcroissant"}  # imported where they are used
 
 
 def imported(modules: tuple[str, ...]) -> set[str]:

@@ -112,6 +112,17 @@ def test_a_stage_goes_on_without_a_server(
     assert "warning: MLflow has no run of corrupt" in capsys.readouterr().out
 
 
+class Said:
+    """What was printed so far."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys, self.text = capsys, ""
+
+    def so_far(self) -> str:
+        self.text += self.capsys.readouterr().out
+        return self.text
+
+
 def test_a_run_whose_store_was_locked_is_opened_when_it_is_free_and_loses_nothing(
     client: mlflow.MlflowClient,
     tmp_path: Path,
@@ -126,6 +137,8 @@ def test_a_run_whose_store_was_locked_is_opened_when_it_is_free_and_loses_nothin
     with runs.stage_run("corrupt", CONFIG, {"clean": "f00"}) as run:
         run.metrics({"loss": 0.5}, 1)
         run.image("samples", np.zeros((8, 8, 1), np.uint8), 1)
+        said = Said(capsys)
+        wait_until(lambda: "opened when the store is back" in said.so_far(), "no warning")
         other.rollback()
         run.artifact(Path(__file__))
     stored = mlflow.MlflowClient(runs.tracking_uri())
@@ -134,8 +147,7 @@ def test_a_run_whose_store_was_locked_is_opened_when_it_is_free_and_loses_nothin
     assert logged.data.params["inner.rate"] == "0.5" and logged.data.tags["data.clean"] == "f00"
     files = {file.path for file in stored.list_artifacts(str(run.id))}
     assert files == {"images", Path(__file__).name}
-    said = capsys.readouterr().out
-    assert "opened when the store is back" in said and "lost" not in said
+    assert "lost" not in said.so_far()
 
 
 def test_other_processes_of_a_distributed_training_log_nothing(

@@ -16,6 +16,7 @@ from remint.core.atomic import replaced_folder
 from remint.core.fingerprint import model_fingerprint
 from tasks.tracking import runs
 from tasks.tracking.delivery import one_line
+from tasks.tracking.models import mlflow
 
 ModelName = Literal["restorer", "generator"]
 REGISTERED = {"restorer": "remint-restorer", "generator": "remint-generator"}
@@ -48,7 +49,7 @@ class Registry:
 
     def __init__(self, name: ModelName) -> None:
         self.name, self.registered = name, REGISTERED[name]
-        self._client = runs.mlflow.MlflowClient(runs.tracking_uri())
+        self._client = mlflow.MlflowClient(runs.tracking_uri())
 
     def versions(self) -> list[Version]:
         """Return all versions, the newest first; none where nothing was registered."""
@@ -84,8 +85,8 @@ class Registry:
         return registered
 
     def _create(self, uri: str) -> Any:
-        runs.mlflow.set_tracking_uri(runs.tracking_uri())
-        return runs.mlflow.register_model(uri, self.registered)
+        mlflow.set_tracking_uri(runs.tracking_uri())
+        return mlflow.register_model(uri, self.registered)
 
     def _logged(self, folder: Path, fingerprint: str, example: Any) -> str:
         """Return the URI of the logged model with these weights; log it where there is none."""
@@ -143,10 +144,10 @@ class Registry:
         uri = f"models:/{self.registered}/{version.number}"
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
-            runs.mlflow.set_tracking_uri(runs.tracking_uri())
+            mlflow.set_tracking_uri(runs.tracking_uri())
             fetched = self._ask(
                 "fetch from",
-                lambda _: runs.mlflow.artifacts.download_artifacts(
+                lambda _: mlflow.artifacts.download_artifacts(
                     artifact_uri=f"{uri}/artifacts/{self.name}", dst_path=scratch
                 ),
             )
@@ -175,7 +176,7 @@ def _found(ask: Callable[[str, str], Any], registered: str, reference: str) -> A
     """Return a version that MLflow is asked for; None where it has no such model or version."""
     try:
         return ask(registered, reference)
-    except runs.mlflow.MlflowException as error:
+    except mlflow.MlflowException as error:
         # MLflow calls an alias that names nothing an invalid parameter
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None

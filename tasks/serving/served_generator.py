@@ -10,7 +10,7 @@ import pandas as pd
 
 from remint.generator.generator import Minter
 from tasks.serving.base64_images import encode
-from tasks.tracking.runs import PythonModel, set_model
+from tasks.tracking.models import PythonModel, set_model
 
 
 class ServedGenerator(PythonModel):

@@ -10,7 +10,7 @@ import pandas as pd
 from remint.restorer.restorer import Restorer
 from remint.restorer.tiling import restore_image
 from tasks.serving.base64_images import decode, encode
-from tasks.tracking.runs import PythonModel, set_model
+from tasks.tracking.models import PythonModel, set_model
 
 TILE = 256
 OVERLAP = 32

@@ -6,46 +6,31 @@ itself.
 
 import dataclasses
 import os
-import shutil
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from remint.core.fingerprint import model_fingerprint
 from tasks.stage.console import discreet, say
 from tasks.tracking.delivery import DeliveryQueue, one_line
 from tasks.tracking.provenance import as_params, provenance, repository_root
-from tasks.tracking.store import (
-    ColSpec,
-    Metric,
-    ModelSignature,
-    Opening,
-    PythonModel,
-    Schema,
-    experiment_id,
-    mlflow,
-    set_model,
-    tracking_uri,
-)
+from tasks.tracking.store import Opening, experiment_id, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 __all__ = [
-    "PythonModel",
     "Run",
     "experiment_id",
-    "mlflow",
     "open_run",
     "provenance",
     "repository_root",
-    "set_model",
     "stage_run",
     "tracking_uri",
 ]
@@ -53,9 +38,6 @@ __all__ = [
 BATCH = 1000  # metrics in one request; MLflow's limit
 PICTURES = 100  # that wait for a store at most; of more, the oldest go
 REFUSED = (400, 404)  # HTTP: sending again would not help
-CODE = Path(__file__).resolve().parents[1]  # of the package `tasks`
-SERVED_NEEDS = ("mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "safetensors")
-SERVED_ALSO = ("scipy", "torch", "tqdm")
 
 
 class Run:
@@ -69,13 +51,15 @@ class Run:
         """opening: None for a run that takes everything and keeps nothing."""
         self._opening = opening
         self._queue = DeliveryQueue("MLflow") if opening else None
-        self._waiting: list[Metric] = []
-        self._pictures: deque[Callable[[mlflow.MlflowClient], None]] = deque()
+        self._waiting: list[tuple[str, float, int, int]] = []
+        self._pictures: deque[Callable[[MlflowClient], None]] = deque()
         self._lock = threading.Lock()
-        if opening:
-            self._open(opening)
+        if self._queue:
+            self._queue.put("the run", self._open, urgent=True)
 
-    def _open(self, opening: Opening) -> None:
+    def _open(self) -> None:
+        opening, box = self._opening, self._queue
+        assert opening is not None and box is not None
         try:
             opening.ready()
         except Exception as error:
@@ -83,8 +67,12 @@ class Run:
                 f"warning: MLflow has no run of {opening.name}, work goes on; the run is opened "
                 f"when the store is back: {one_line(error)}"
             )
-            assert self._queue is not None
-            self._queue.away()
+            box.away()
+
+    def await_opening(self) -> None:
+        """Return when the store was asked for the run; `id` and `url` are there if it answered."""
+        if self._queue is not None:
+            self._queue.put("the run", lambda: None, wait=True, urgent=True)
 
     @property
     def id(self) -> str | None:
@@ -102,7 +90,7 @@ class Run:
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log figures; step: images seen where they change while the stage runs."""
         now = int(time.time() * 1000)
-        batch = [Metric(name, float(value), now, step) for name, value in values.items()]
+        batch = [(name, float(value), now, step) for name, value in values.items()]
         if self._opening is None:
             return
         with self._lock:
@@ -137,9 +125,12 @@ class Run:
         example: kept with the model as its input example; its columns are what the model takes,
         text or whole numbers.
         """
-        self._put(
-            "the model", lambda _: _log_model(str(self.id), name, Path(folder), example), wait=True
-        )
+        self._put("the model", lambda _: self._send_model(name, Path(folder), example), wait=True)
+
+    def _send_model(self, name: str, folder: Path, example: pd.DataFrame) -> None:
+        from tasks.tracking.models import log_model
+
+        log_model(tracking_uri(), str(self.id), name, folder, example)
 
     def close(self, status: str) -> None:
         """End the run as FINISHED, FAILED or KILLED once all is sent."""
@@ -166,7 +157,7 @@ class Run:
         if self._queue is not None and opening is not None:
             self._queue.put(what, lambda: send(opening.ready()), wait, kept, urgent=wait)
 
-    def _send_pictures(self, client: mlflow.MlflowClient) -> None:
+    def _send_pictures(self, client: "MlflowClient") -> None:
         while self._pictures:
             with self._lock:
                 send = self._pictures.popleft()
@@ -177,13 +168,16 @@ class Run:
                     self._pictures.appendleft(send)
                 raise
 
-    def _send_metrics(self, client: mlflow.MlflowClient) -> None:
+    def _send_metrics(self, client: "MlflowClient") -> None:
         """Send what waits, also what could not be sent before; only what is refused goes."""
+        from mlflow import MlflowException
+        from mlflow.entities import Metric
+
         while part := self._waiting[:BATCH]:
             refusal = None
             try:
-                client.log_batch(str(self.id), metrics=part)
-            except mlflow.MlflowException as error:
+                client.log_batch(str(self.id), metrics=[Metric(*figure) for figure in part])
+            except MlflowException as error:
                 if error.get_http_status_code() not in REFUSED:
                     raise
                 refusal = error
@@ -207,7 +201,8 @@ def stage_run(stage: str, config: Any, deps: Mapping[str, str] | None = None) ->
         run = Run(None)
     else:
         name = " ".join(filter(None, (os.environ.get("DVC_EXP_NAME"), stage)))
-        run = open_run(name, provenance(stage, deps or {}), as_params(dataclasses.asdict(config)))
+        values = as_params(dataclasses.asdict(config))
+        run = open_run(name, provenance(stage, deps or {}), values, False)
     status = "FAILED"
     try:
         yield run
@@ -219,34 +214,14 @@ def stage_run(stage: str, config: Any, deps: Mapping[str, str] | None = None) ->
         run.close(status)
 
 
-def open_run(name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> Run:
-    """Open a run in the experiment; without a store, warn and open it when there is one."""
-    return Run(Opening(name, tags, params))
+def open_run(
+    name: str, tags: Mapping[str, str], params: Mapping[str, str], wait: bool = True
+) -> Run:
+    """Open a run in the experiment; without a store, warn and open it when there is one.
 
-
-@contextmanager
-def _served_code() -> Iterator[list[str]]:
-    """Copy the code that a logged model brings along, without the models that come with it."""
-    sources = (CODE, CODE.parent / "remint")
-    with tempfile.TemporaryDirectory() as folder:
-        for source in sources:
-            left_out = shutil.ignore_patterns("__pycache__", "shipped")
-            shutil.copytree(source, Path(folder) / source.name, ignore=left_out)
-        yield [str(Path(folder) / source.name) for source in sources]
-
-
-def _log_model(run_id: str, name: str, folder: Path, example: pd.DataFrame) -> None:
-    kinds = {str(c): "long" if example[c].dtype.kind == "i" else "string" for c in example}
-    taken: list[Any] = [ColSpec(kind, column) for column, kind in kinds.items()]
-    mlflow.set_tracking_uri(tracking_uri())
-    with mlflow.start_run(run_id=run_id), _served_code() as code_paths:
-        mlflow.pyfunc.log_model(
-            name=name,
-            python_model=str(CODE / "serving" / f"served_{name}.py"),
-            artifacts={name: str(folder)},
-            code_paths=code_paths,
-            signature=ModelSignature(Schema(taken), Schema([ColSpec("string", "image")])),
-            input_example=example,
-            tags={"fingerprint": model_fingerprint(folder)},
-            pip_requirements=[f"{need}=={version(need)}" for need in SERVED_NEEDS + SERVED_ALSO],
-        )
+    wait: return only when the store was asked; else MLflow is imported beside what follows.
+    """
+    run = Run(Opening(name, tags, params))
+    if wait:
+        run.await_opening()
+    return run

@@ -1,7 +1,8 @@
 """The store of MLflow: where it is, the experiment in it, and a run on its way into it.
 
 `MLFLOW_TRACKING_URI` decides where runs go; without it, `mlflow.db` and `mlruns/` at the root of
-the repository, also when DVC runs the stage in a temporary copy.
+the repository, also when DVC runs the stage in a temporary copy. MLflow is imported where a run
+is opened, by the thread that delivers: the second that it takes passes beside the stage's work.
 """
 
 import json
@@ -9,42 +10,25 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.tracking.provenance import repository_root
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Dataset, DatasetInput
+
 # MLflow reads these while it is imported, so they stand before it; what the user set wins.
-os.environ.update(
-    {
-        "DO_NOT_TRACK": "true",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-        "MLFLOW_LOGGING_LEVEL": "CRITICAL",
-        **os.environ,
-    }
-)
-
-import mlflow
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
-from mlflow.models import ModelSignature, set_model
-from mlflow.pyfunc import PythonModel
-from mlflow.tracking.context.registry import resolve_tags
-from mlflow.types import ColSpec, Schema
-
-__all__ = [
-    "ColSpec",
-    "Metric",
-    "ModelSignature",
-    "Opening",
-    "PythonModel",
-    "Schema",
-    "experiment_id",
-    "mlflow",
-    "set_model",
-    "tracking_uri",
-]
+SETTINGS = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+}
+os.environ.update({**SETTINGS, **os.environ})
 
 EXPERIMENT = "remint"
 # MLflow's pages open on training runs, not on those for language models
@@ -66,31 +50,36 @@ class Opening:
         self.experiment = ""
         self.name, self._tags = name, tags
         self._started = int(time.time() * 1000)
-        self._params = [Param(key, value) for key, value in params.items()]
-        self._sets = inputs(tags)
-        self._client: mlflow.MlflowClient | None = None
+        self._params = list(params.items())
+        self._client: MlflowClient | None = None
 
-    def ready(self) -> mlflow.MlflowClient:
+    def ready(self) -> "MlflowClient":
         """Return a client once the run is there as a whole; raise what the store raises."""
         if self._client is not None:
             return self._client
-        client = mlflow.MlflowClient(tracking_uri())
+        from mlflow import MlflowClient
+        from mlflow.entities import Param
+        from mlflow.tracking.context.registry import resolve_tags
+
+        client = MlflowClient(tracking_uri())
         self.experiment = experiment_id(client)
         if self.id is None:
             tags = resolve_tags(self._tags)
             run = client.create_run(self.experiment, self._started, tags, self.name)
             self.id = run.info.run_id
         while part := self._params[:AT_ONCE]:
-            client.log_batch(self.id, params=part)
+            client.log_batch(self.id, params=[Param(key, value) for key, value in part])
             del self._params[:AT_ONCE]
-        if self._sets:
-            client.log_inputs(self.id, self._sets)
+        if sets := inputs(self._tags):
+            client.log_inputs(self.id, sets)
         self._client = client
         return client
 
 
-def inputs(tags: Mapping[str, str]) -> list[DatasetInput]:
+def inputs(tags: Mapping[str, str]) -> "list[DatasetInput]":
     """Return what fills MLflow's column Dataset: name, fingerprint and use of each image set."""
+    from mlflow.entities import DatasetInput, InputTag
+
     use = "training" if tags.get("stage", "").startswith("train") else "evaluation"
     known = {name: tags[f"data.{name}"] for name in SETS if f"data.{name}" in tags}
     return [
@@ -99,12 +88,14 @@ def inputs(tags: Mapping[str, str]) -> list[DatasetInput]:
     ]
 
 
-def _data_set(name: str, fingerprint: str) -> Dataset:
+def _data_set(name: str, fingerprint: str) -> "Dataset":
+    from mlflow.entities import Dataset
+
     source = json.dumps({"uri": f"data/{name}", "fingerprint": fingerprint})
     return Dataset(name, fingerprint[:DIGEST], "remint", source)
 
 
-def experiment_id(client: mlflow.MlflowClient) -> str:
+def experiment_id(client: "MlflowClient") -> str:
     """Return the id of the experiment that runs go to; it is made where there is none."""
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     experiment = client.get_experiment_by_name(name)
