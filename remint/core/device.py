@@ -17,7 +17,7 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
     IEEE's: torch lets convolutions round to TF32, 10 bits of mantissa, which penalties, minting
     and figures would feel. Raises ValueError when a GPU is asked for and none is found.
     """
-    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     if threads is not None:
         torch.set_num_threads(threads)
