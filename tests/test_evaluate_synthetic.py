@@ -170,7 +170,8 @@ def test_without_what_the_export_kept_back_its_arms_are_left_out(tmp_path: Path)
     run(tmp_path)
     arms = {row["arm"] for row in loaded(tmp_path, "utility.json")["arms"]}
     assert set(ARMS) - arms == {"synthetic_raw", "synthetic_soft", "real_as_many_soft"}
-    assert "no unfiltered arm" in " ".join(loaded(tmp_path, "utility.json")["notes"])
+    notes = " ".join(loaded(tmp_path, "utility.json")["notes"])
+    assert "no arm of 'synthetic only, unfiltered' and of 'synthetic only, soft labels" in notes
 
 
 def test_each_fraction_gets_its_verdict_in_words(folder: Path) -> None:
@@ -208,6 +209,8 @@ def test_a_smaller_set_with_its_own_generator_is_judged_too(tmp_path: Path) -> N
     verdicts = loaded(tmp_path, "utility.json")["verdicts"]
     plain = {r["fraction"]: r for r in verdicts if r.get("comparison") == "plain"}
     assert set(plain) == {"all", "few: 30 images"}
+    notes = [note for note in loaded(tmp_path, "utility.json")["notes"] if "no arm of" in note]
+    assert len(notes) == 1 and notes[0].startswith("Fraction few: 30 images")
     assert max(r["p_holm"] for r in plain.values()) >= min(
         2 * min(r["p"] for r in plain.values()), 1
     )

@@ -65,18 +65,24 @@ SECTION: dict[str, Any] = {
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A folder with a clean set, an untrained generator of it, and params.yaml."""
-    pixels = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1), dtype=np.uint8)
+    furnish(tmp_path, [0, 1] * 12)
+    return tmp_path
+
+
+def furnish(folder: Path, labels: list[int]) -> None:
+    """Write the three into a folder; two images of three are for training."""
+    shape = (len(labels), 8, 8, 1)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     splits = ("train", "train", "val")
     records = [
-        Record(pixel_id(image), image, splits[n % 3], f"{n}.png", n % 2)
-        for n, image in enumerate(pixels)
+        Record(pixel_id(image), image, splits[n % 3], f"{n}.png", label)
+        for n, (image, label) in enumerate(zip(pixels, labels, strict=True))
     ]
     metadata = {"class_names": ["a", "b"], "channels": 1, "created": {}}
-    write(tmp_path / "clean", records, metadata=metadata)
-    save_generator(tmp_path / "model", ImageSet(tmp_path / "clean").fingerprint)
-    section = {"export_synthetic": SECTION, "ingest": {"path": str(tmp_path / "photos")}}
-    YAML().dump(section, tmp_path / "params.yaml")
-    return tmp_path
+    write(folder / "clean", records, metadata=metadata)
+    save_generator(folder / "model", ImageSet(folder / "clean").fingerprint)
+    section = {"export_synthetic": SECTION, "ingest": {"path": str(folder / "photos")}}
+    YAML().dump(section, folder / "params.yaml")
 
 
 def save_generator(folder: Path, trained_on: str) -> None:
@@ -170,6 +176,14 @@ def test_mint_fills_one_class_up_and_keeps_its_number(home: Path) -> None:
     (home / "out").rename(home / "first")
     with pytest.raises(ValueError, match="found c, needed some of the generator's: a, b"):
         mint(home, "--class", "c", "--params", str(home / "params.yaml"))
+
+
+def test_balance_ends_with_as_many_real_and_minted_images_of_every_class(tmp_path: Path) -> None:
+    furnish(tmp_path, [0] * 18 + [1] * 6)
+    mint(tmp_path, "--balance", "--formats", "set", "--params", str(tmp_path / "params.yaml"))
+    real = ImageSet(tmp_path / "clean").frame("train")["label"].value_counts().to_dict()
+    minted = ImageSet(tmp_path / "out" / "set").frame()["label"].value_counts().to_dict()
+    assert (real, minted) == ({0: 12, 1: 4}, {1: 8})
 
 
 def test_another_seed_mints_other_images_the_same_seed_the_same(home: Path) -> None:

@@ -9,6 +9,7 @@ from remint.images.imageset import ImageSet
 from remint.images.labelled import Labelled, first_of_each_class, joined, read
 from remint.metrics.nearest import nearest_rows
 from remint.metrics.spaces import thumbnails
+from remint.utility.arms import ARMS
 from remint.utility.config import EvaluateSyntheticConfig, Fraction
 from remint.utility.fits import Experiment
 from remint.utility.origins import Origin
@@ -113,8 +114,11 @@ def _case_note(case: Case) -> str:
             f"Fraction {case.fraction}: {real}; arms with synthetic images are left out, since the "
             "generator saw more than these."
         )
-    raw = "" if case.raw else " What the filters rejected was not kept: no unfiltered arm."
-    return f"Fraction {case.fraction}: {real}, {len(images):,} synthetic ones.{raw}"
+    lacking = [name for name in ("synthetic_raw", "synthetic_soft") if not case.offers(ARMS[name])]
+    titles = " and of ".join(f"'{ARMS[name].title}'" for name in lacking)
+    why = "what its export kept back, or its soft labels, were not given"
+    absent = f" There is no arm of {titles}: {why}." if lacking else ""
+    return f"Fraction {case.fraction}: {real}, {len(images):,} synthetic ones.{absent}"
 
 
 def length_notes(experiment: Experiment) -> list[str]:
