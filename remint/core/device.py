@@ -17,8 +17,9 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
     IEEE's: torch lets convolutions round to TF32, 10 bits of mantissa, which penalties, minting
     and figures would feel. Raises ValueError when a GPU is asked for and none is found.
     """
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    # by the older names: after `fp32_precision`, torch.export fails where it reads these
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     if threads is not None:
         torch.set_num_threads(threads)
     if name not in ("auto", "cpu", "cuda"):
