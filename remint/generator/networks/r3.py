@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from remint.networks.grouped import GroupedConv2d, grouped_conv2d
+
 SLOPE = 0.2
 GROUP = 16
 BLOCKS = 2
@@ -32,7 +34,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         wide = 2 * width
         self.expand = _scaled(nn.Conv2d(width, wide, 1), gain)
-        self.mix = _scaled(nn.Conv2d(wide, wide, 3, padding=1, groups=max(1, wide // GROUP)), gain)
+        self.mix = _scaled(
+            GroupedConv2d(wide, wide, 3, padding=1, groups=max(1, wide // GROUP)), gain
+        )
         self.project = _scaled(nn.Conv2d(wide, width, 1, bias=False), 0.0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -61,7 +65,7 @@ class Resample(nn.Module):
         if self.up:
             x = F.conv_transpose2d(x, 4 * weight, None, 2, 1, 1, groups=x.shape[1])
             return self.change(x)
-        return F.conv2d(x, weight, None, 2, 1, groups=x.shape[1])
+        return grouped_conv2d(x, weight, None, 2, 1, x.shape[1])
 
 
 def stages(size: int, width: int) -> list[int]:
@@ -115,7 +119,10 @@ class R3Discriminator(nn.Module):
             if after is not None:
                 layers.append(Resample(now, after, up=False))
         last = widths[-1]
-        layers += [_scaled(nn.Conv2d(last, last, 4, groups=last, bias=False), 1.0), nn.Flatten()]
+        layers += [
+            _scaled(GroupedConv2d(last, last, 4, groups=last, bias=False), 1.0),
+            nn.Flatten(),
+        ]
         self.layers = nn.Sequential(*layers)
         self.embedding = nn.Embedding(classes, last)
 
