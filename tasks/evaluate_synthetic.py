@@ -1,8 +1,8 @@
 """Stage evaluate_synthetic: do the minted images help a classifier, and is any of them a copy?
 
   python -m tasks.evaluate_synthetic CLEAN SYNTHETIC REPORT [--withheld WITHHELD]
-writes metrics.json, utility.json, utility.csv, copycheck.json, copies.json and copies/ into the
-folder REPORT. SYNTHETIC is what export_synthetic wrote, or an image set;
+writes metrics.json, utility.json, utility.csv, by_class.csv, copycheck.json, copies.json and
+copies/ into the folder REPORT. SYNTHETIC is what export_synthetic wrote, or an image set;
 WITHHELD what it kept back, without which there are no arms of unfiltered images and of real ones
 with soft labels.
 
@@ -90,7 +90,8 @@ def study_utility(
     """Fit every arm; return utility.json and the figures for metrics.json."""
     missing = _without_images(main.synthetic)
     if note := _not_judged(len(main.clean.class_names), missing):
-        return {"notes": [note], "arms": [], "verdicts": [], "controls": [], "gaps": []}, {}
+        empty = dict.fromkeys(("arms", "verdicts", "controls", "gaps", "classes"), ())
+        return {**empty, "notes": [note]}, {}
     study = prepare(main, also, config, str(pick_device(config.device)))
     say("usefulness: measuring how many steps real images need")
     experiment = measured(study.experiment, config.workers)
@@ -99,7 +100,8 @@ def study_utility(
     outcomes = Outcomes(experiment, fits, study.labels)
     lacking = f"No minted image of {', '.join(missing)}: no arm of minted images knows of it."
     notes = [*study.notes, *length_notes(experiment), *([lacking] if missing else [])]
-    return utility_facts(outcomes, notes), utility_metrics(outcomes)
+    names = main.clean.class_names
+    return utility_facts(outcomes, notes, names), utility_metrics(outcomes)
 
 
 def _without_images(synthetic: ImageSet) -> list[str]:
@@ -111,10 +113,10 @@ def _without_images(synthetic: ImageSet) -> list[str]:
 def _not_judged(classes: int, missing: Sequence[str]) -> str | None:
     if classes < 2:
         return "Usefulness is judged by a classifier, and this set has no two classes."
-    if classes - len(missing) < 2:
+    if classes == len(missing):
         return (
-            f"Usefulness is not judged: {classes - len(missing)} of {classes} classes have minted "
-            "images, a classifier needs two; the section on the export shows what was rejected."
+            "Usefulness is not judged: no class has minted images; the section on the export shows "
+            "what was rejected."
         )
     return None
 
@@ -123,6 +125,9 @@ def _tell(utility: Mapping[str, Any], copies: Mapping[str, Any]) -> None:
     for row in utility["verdicts"]:
         if row["primary"] or row["verdict"] == "not judged":
             say(row["text"])
+    told = ("helps", "hurts", "not judged")
+    for row in (row for row in utility["classes"] if row["verdict"] in told):
+        say(row["text"])
     for row in utility["gaps"] + [row for row in utility["controls"] if not row["passed"]]:
         say(row["text"])
     for row in copies["selftest"]:

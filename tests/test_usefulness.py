@@ -1,6 +1,7 @@
 """Claims about usefulness: intervals, arms, fractions and verdicts in words."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,30 @@ from remint.images.imageset import ImageSet, Record, write
 from remint.images.labelled import Labelled, first_of_each_class
 from remint.images.withheld import FIELDS
 from remint.utility.arms import ARMS
+from remint.utility.by_class import class_rows, needed_images
 from remint.utility.config import UtilityClassifierConfig, UtilityConfig
-from remint.utility.crossed import Estimate, correct, crossed_estimate, holm, macro_f1_shares
+from remint.utility.crossed import (
+    Estimate,
+    class_f1_shares,
+    correct,
+    crossed_estimate,
+    holm,
+    macro_f1_shares,
+)
 from remint.utility.fits import Experiment, fit_all
 from remint.utility.gaps import gap_rows
 from remint.utility.origins import unfiltered
 from remint.utility.outcomes import Outcomes
 from remint.utility.study import far_from
-from remint.utility.training_sets import Case, mixture, repeated, training_set
+from remint.utility.training_sets import (
+    Case,
+    mixture,
+    oversampled,
+    repeated,
+    training_set,
+    uneven,
+    weighted_targets,
+)
 from remint.utility.verdicts import control_rows, decide, verdict_rows
 
 UTILITY = UtilityConfig(
@@ -259,3 +276,70 @@ def test_without_a_fair_synthetic_set_a_fraction_is_not_judged() -> None:
 def test_impossible_settings_are_refused(key: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(UTILITY, **{key: value})
+
+
+def rare(counts: tuple[int, ...], test: int = 150) -> Outcomes:
+    """Classes with so many real images each, the minted ones filling them up."""
+    pool, minted = bars(3 * max(counts), seed=1), bars(3 * max(counts), seed=3)
+    few = np.concatenate([np.flatnonzero(pool.labels == n)[:c] for n, c in enumerate(counts)])
+    fill = [np.flatnonzero(minted.labels == n)[: max(counts) - c] for n, c in enumerate(counts)]
+    case = Case("all", pool.take(few), minted.take(np.concatenate(fill)))
+    held = bars(test, seed=2)
+    curves = dict.fromkeys(("plain", "classical", "soft"), Curve([], 40, flat=True))
+    experiment = Experiment((case,), held.images, CLASSES, UTILITY, 0, "cpu", curves)
+    return Outcomes(experiment, list(fit_all(experiment, 1)), held.labels)
+
+
+def test_a_rare_class_is_told_first_and_judged_against_the_best_baseline() -> None:
+    found = rare((60, 60, 2))
+    rows = class_rows(found, ["a", "b", "c"])
+    told = [rows[0][name] for name in ("class", "real_images", "minted_images", "test_images")]
+    assert told == ["c", 2, 58, 50]
+    assert not found.has(0, "synthetic") and not found.has(0, "real_shuffled")  # of one class
+    assert found.gain_recall(0, "real_synthetic", "real", 2).low > 50  # most of it costs nothing
+    assert 10 < rows[0]["gain_recall"] < 30
+    offered = ("real", "real_oversampled", "real_weighted")
+    recalls = {name: found.recall(0, name, 2).mean for name in offered}
+    assert rows[0]["recall_baseline"] == max(recalls.values())
+    assert rows[0]["gain_recall"] == pytest.approx(
+        100 * (rows[0]["recall"] - rows[0]["recall_baseline"])
+    )
+
+
+def test_even_classes_get_no_arms_of_imbalance() -> None:
+    assert not uneven(np.array([0, 0, 1])) and uneven(np.array([0, 0, 0, 1]))
+    assert not outcomes(bars(9, seed=3)).has(0, "real_oversampled")
+    assert rare((9, 9, 3)).has(0, "real_weighted")
+
+
+def test_a_class_of_three_test_images_cannot_be_judged_and_the_number_needed_is_said() -> None:
+    row = class_rows(rare((9, 9, 3), test=9), ["a", "b", "c"])[0]
+    assert row["verdict"] == "not judged" and "recall" not in row
+    assert "cannot be judged: 3 test images, needed 7" in row["text"]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 100])
+def test_the_number_needed_is_the_first_at_which_a_sign_test_could_pass_holm(classes: int) -> None:
+    needed = needed_images(classes, 0.95)
+
+    def p_at_best(images: int) -> float:
+        return classes * 2 / math.pow(2, images)
+
+    assert p_at_best(needed) < 0.05 <= p_at_best(needed - 1)
+
+
+def test_weights_and_turns_make_every_class_count_as_much() -> None:
+    labels = np.array([0] * 6 + [2] * 2)
+    targets = weighted_targets(labels, 4)
+    assert np.allclose(targets.sum(axis=0), [4, 0, 4, 0])
+    assert (targets.argmax(axis=1) == labels).all()
+    drawn = labels[oversampled(labels, np.random.default_rng(0))]
+    assert np.array_equal(np.bincount(drawn), [6, 0, 6])
+
+
+def test_shares_of_a_classs_f1_have_it_as_their_mean() -> None:
+    drawn = np.random.default_rng(0)
+    labels, named = drawn.integers(0, 3, 90), drawn.integers(0, 3, (2, 90))
+    shares = class_f1_shares(named, labels, 1)
+    expected = [f1_score(labels == 1, row == 1) for row in named]
+    assert np.allclose(shares.mean(axis=1), expected)

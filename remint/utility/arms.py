@@ -5,6 +5,7 @@ from typing import Literal
 
 Added = Literal["nothing", "synthetic", "shuffled", "duplicates"]
 Lesson = Literal["plain", "classical"]  # what tells how many steps it takes to learn
+BALANCED = ("real_oversampled", "real_weighted")  # what uneven classes get without any minting
 ALONE = ("synthetic_raw", "synthetic", "synthetic_soft")  # minted images and nothing else
 
 
@@ -63,6 +64,18 @@ ARMS = {
     ),
     "real_as_many_soft": Arm(
         "real, as many, the same soft labels", "real_as_many", real="as_many", soft=True
+    ),
+    "real_oversampled": Arm(
+        "real + classical, every class equally often",
+        "real_classical",
+        augment="classical",
+        balance="oversampled",
+    ),
+    "real_weighted": Arm(
+        "real + classical, classes weighted",
+        "real_classical",
+        augment="classical",
+        balance="weighted",
     ),
     "real_duplicates": Arm("real + duplicates (budget control)", "real", added="duplicates"),
     "real_shuffled": Arm("real + synthetic, labels shuffled", "real", added="shuffled"),

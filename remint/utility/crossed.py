@@ -39,21 +39,21 @@ def macro_f1_shares(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     are the linearised ratio (Taylor linearisation: Woodruff, JASA 1971), so that macro-F1 takes
     the same intervals as accuracy. predictions: int [S, I]; labels: int [I].
     """
-    return np.stack([_f1_shares(row, labels) for row in predictions])
-
-
-def _f1_shares(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """One seed: F1 = 2 TP / (predicted + true) = A / B; image i adds (a_i - F1 b_i) I / B."""
     classes = np.unique(labels)
-    total, f1 = np.zeros(len(labels)), 0.0
-    for name in classes:
-        predicted, true = predictions == name, labels == name
-        hits = 2.0 * (predicted & true)
-        marks = predicted.astype(np.float64) + true
-        score = hits.sum() / marks.sum()
-        total += (hits - score * marks) * len(labels) / marks.sum()
-        f1 += score
-    return (f1 + total) / len(classes)
+    return np.stack([class_f1_shares(predictions, labels, name) for name in classes]).mean(axis=0)
+
+
+def class_f1_shares(predictions: np.ndarray, labels: np.ndarray, name: int) -> np.ndarray:
+    """Return what each test image adds to the F1 of one class, float64 [S, I]; as above.
+
+    F1 = 2 TP / (predicted + true) = A / B; image i adds F1 + (a_i - F1 b_i) I / B.
+    """
+    predicted, true = predictions == name, labels == name
+    hits = 2.0 * (predicted & true)
+    marks = predicted.astype(np.float64) + true
+    total = marks.sum(axis=1, keepdims=True)
+    score = hits.sum(axis=1, keepdims=True) / total
+    return score + (hits - score * marks) * len(labels) / total
 
 
 def crossed_estimate(shares: np.ndarray, confidence: float) -> Estimate:

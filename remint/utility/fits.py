@@ -11,9 +11,10 @@ import torch
 from remint.classifier.averaged import Curve, learning_curve, train_averaged
 from remint.core.randomness import generator
 from remint.core.workers import ordered_map
-from remint.utility.arms import ARMS, Lesson
+from remint.images.labelled import Labelled
+from remint.utility.arms import ARMS, Arm, Lesson
 from remint.utility.config import UtilityConfig
-from remint.utility.training_sets import Case, training_set
+from remint.utility.training_sets import Case, training_set, weighted_targets
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def fit(experiment: Experiment, job: Job) -> Fit:
     with one_thread():
         classifier = train_averaged(
             _writable(data.images),
-            data.labels if data.soft is None else data.soft,
+            _targets(arm, data, experiment.classes),
             experiment.classes,
             experiment.utility.classifier,
             arm.augment,
@@ -123,6 +124,12 @@ def fit(experiment: Experiment, job: Job) -> Fit:
         )
         chosen = classifier.probabilities(_writable(experiment.test)).argmax(axis=1)
     return Fit(job, len(data), len(set(data.ids)), chosen.astype(np.int64))
+
+
+def _targets(arm: Arm, data: Labelled, classes: int) -> np.ndarray:
+    if arm.balance == "weighted":
+        return weighted_targets(data.labels, classes)
+    return data.labels if data.soft is None else data.soft
 
 
 @contextmanager

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from remint.utility.arms import ARMS
-from remint.utility.crossed import Estimate, correct, crossed_estimate, macro_f1_shares
+from remint.utility.crossed import (
+    Estimate,
+    class_f1_shares,
+    correct,
+    crossed_estimate,
+    macro_f1_shares,
+)
 from remint.utility.fits import Experiment, Fit, predictions
 
 
@@ -45,6 +51,25 @@ class Outcomes:
     def gain_f1(self, case: int, name: str, baseline: str) -> Estimate:
         """Return the macro-F1 of an arm above that of another, in percentage points."""
         return self._difference(self._f1, case, name, baseline)
+
+    def recall(self, case: int, name: str, label: int) -> Estimate:
+        """Return an arm's accuracy on the test images of one class, a share in 0..1."""
+        of_class = self._correct[case, name][:, self.labels == label]
+        return crossed_estimate(of_class, self._confidence)
+
+    def gain_recall(self, case: int, name: str, baseline: str, label: int) -> Estimate:
+        """Return the recall of a class above that of another arm, in percentage points."""
+        of_class = {key: c[:, self.labels == label] for key, c in self._correct.items()}
+        return self._difference(of_class, case, name, baseline)
+
+    def class_f1(self, case: int, name: str, label: int) -> np.ndarray:
+        """Return what each test image adds to the F1 of one class, float64 [S, I]."""
+        return class_f1_shares(self.predictions[case, name], self.labels, label)
+
+    def gain_class_f1(self, case: int, name: str, baseline: str, label: int) -> Estimate:
+        """Return the F1 of a class above that of another arm, in percentage points."""
+        shares = {(case, arm): self.class_f1(case, arm, label) for arm in (name, baseline)}
+        return self._difference(shares, case, name, baseline)
 
     def _difference(
         self, shares: dict[tuple[int, str], np.ndarray], case: int, name: str, baseline: str

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from remint.utility.arms import ALONE, COMPARISONS
+from remint.utility.by_class import class_rows
 from remint.utility.gaps import gap_rows
 from remint.utility.outcomes import Outcomes
 from remint.utility.verdicts import control_rows, verdict_rows
@@ -20,21 +21,30 @@ COLUMNS = (
 )
 
 
-def utility_facts(outcomes: Outcomes, notes: list[str]) -> dict[str, Any]:
-    """Return what utility.json holds: arms, verdicts, controls, gaps and notes."""
+CLASS_COLUMNS = (
+    *("fraction", "class", "real_images", "minted_images", "test_images", "needed_test_images"),
+    *("verdict", "baseline", "recall_baseline", "recall", "gain_recall", "low", "high", "p_holm"),
+    *("f1_baseline", "f1", "gain_f1", "gain_f1_low", "gain_f1_high"),
+)
+
+
+def utility_facts(outcomes: Outcomes, notes: list[str], names: list[str]) -> dict[str, Any]:
+    """Return what utility.json holds: arms, verdicts, also by class, controls, gaps and notes."""
     return {
         "notes": notes,
         "arms": outcomes.table(),
         "verdicts": verdict_rows(outcomes),
         "controls": control_rows(outcomes),
         "gaps": gap_rows(outcomes),
+        "classes": class_rows(outcomes, names),
     }
 
 
 def utility_metrics(outcomes: Outcomes) -> dict[str, float]:
     """Return the figures of the largest fraction that was judged, small and flat."""
     experiment = outcomes.experiment
-    judged = [n for n in range(len(experiment.cases)) if outcomes.has(n, "synthetic")]
+    added = COMPARISONS[experiment.utility.primary].arm
+    judged = [n for n in range(len(experiment.cases)) if outcomes.has(n, added)]
     if not judged:
         return {}
     case = max(judged, key=lambda n: len(experiment.cases[n].real))
@@ -49,7 +59,8 @@ def utility_metrics(outcomes: Outcomes) -> dict[str, float]:
         if name in rows
     }
     figures |= {f"macro_f1_{name}": rows[name]["macro_f1"] for name in ("real", "real_classical")}
-    figures["macro_f1_synthetic_only"] = rows["synthetic"]["macro_f1"]
+    if "synthetic" in rows:
+        figures["macro_f1_synthetic_only"] = rows["synthetic"]["macro_f1"]
     for arm in (name for name in ALONE if name in rows):
         kind = arm.removeprefix("synthetic").removeprefix("_")
         figures["_".join(filter(None, ("accuracy_synthetic_only", kind)))] = rows[arm]["accuracy"]
@@ -58,14 +69,19 @@ def utility_metrics(outcomes: Outcomes) -> dict[str, float]:
     figures |= {"gain_p_holm": gain["p_holm"], "gain_macro_f1_points": gain["gain_macro_f1"]}
     for name, comparison in COMPARISONS.items():
         figures[f"gain_{name}_points"] = rows[comparison.arm]["gain"]
-    figures["shuffled_labels_points"] = rows["real_shuffled"]["gain"]
-    figures["duplicates_points"] = rows["real_duplicates"]["gain"]
+    for name, arm in (("shuffled_labels", "real_shuffled"), ("duplicates", "real_duplicates")):
+        if arm in rows:
+            figures[f"{name}_points"] = rows[arm]["gain"]
     counts = {"seeds": experiment.utility.seeds, "test_images": len(experiment.test)}
     return figures | {name: float(value) for name, value in counts.items()}
 
 
 def write_utility(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write utility.json and utility.csv, the table of arms that DVC plots."""
+    """Write utility.json, utility.csv, the table of arms that DVC plots, and by_class.csv."""
     stage.write_json(folder / "utility.json", facts)
-    table = pd.DataFrame(facts["arms"], columns=list(COLUMNS))
-    table.to_csv(folder / "utility.csv", index=False, float_format="%.6f")
+    for name, rows, columns in (
+        ("utility", facts["arms"], COLUMNS),
+        ("by_class", facts["classes"], CLASS_COLUMNS),
+    ):
+        table = pd.DataFrame(rows, columns=list(columns))
+        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6f")

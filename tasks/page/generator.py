@@ -81,7 +81,7 @@ def usefulness_sections(
     if report is None:
         return []
     utility = report.facts["utility"]
-    data = {**utility, "charts": charts(utility["arms"])}
+    data = {"classes": [], **utility, "charts": charts(utility["arms"])}
     return [Section("usefulness", "Do they help a classifier?", "mint_usefulness.html", data)]
 
 
