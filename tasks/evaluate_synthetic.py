@@ -90,8 +90,8 @@ def study_utility(
     """Fit every arm; return utility.json and the figures for metrics.json."""
     missing = _without_images(main.synthetic)
     if note := _not_judged(len(main.clean.class_names), missing):
-        empty = dict.fromkeys(("arms", "verdicts", "controls", "gaps", "classes"), ())
-        return {**empty, "notes": [note]}, {}
+        parts = ("arms", "verdicts", "controls", "gaps", "classes")
+        return {**{name: [] for name in parts}, "notes": [note]}, {}
     study = prepare(main, also, config, str(pick_device(config.device)))
     say("usefulness: measuring how many steps real images need")
     experiment = measured(study.experiment, config.workers)
@@ -115,8 +115,8 @@ def _not_judged(classes: int, missing: Sequence[str]) -> str | None:
         return "Usefulness is judged by a classifier, and this set has no two classes."
     if classes == len(missing):
         return (
-            "Usefulness is not judged: no class has minted images; the section on the export shows "
-            "what was rejected."
+            f"Usefulness is not judged: 0 of {classes} classes have minted images; the section on "
+            "the export shows what was rejected."
         )
     return None
 
