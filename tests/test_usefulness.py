@@ -306,6 +306,14 @@ def test_a_rare_class_is_told_first_and_judged_against_the_best_baseline() -> No
     )
 
 
+def test_soft_labels_are_learned_as_long_as_the_longest_lesson() -> None:
+    for plain, classical in ((40, 90), (90, 40)):
+        curves = {"plain": Curve([], plain, True), "classical": Curve([], classical, True)}
+        made = dataclasses.replace(outcomes(bars(9, seed=3)).experiment, curves=curves)
+        assert made.steps(ARMS["synthetic_soft"]) == 90
+        assert made.steps(ARMS["synthetic"]) == plain
+
+
 def test_even_classes_get_no_arms_of_imbalance() -> None:
     assert not uneven(np.array([0, 0, 1])) and uneven(np.array([0, 0, 0, 1]))
     assert not outcomes(bars(9, seed=3)).has(0, "real_oversampled")

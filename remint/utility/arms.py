@@ -35,12 +35,8 @@ class Arm:
 
     @property
     def lesson(self) -> Lesson:
-        """Return by which learning curve of real images its number of steps is chosen.
-
-        Soft labels hold more to learn than labels, and a curve of their own would stop early: the
-        teacher has seen the images that were held out. They get the length of the longer lesson.
-        """
-        return "classical" if self.augment == "classical" or self.soft else "plain"
+        """Return by which learning curve of real images its number of steps is chosen."""
+        return "classical" if self.augment == "classical" else "plain"
 
 
 ARMS = {

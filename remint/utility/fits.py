@@ -63,6 +63,16 @@ class Experiment:
             for name in arms(case)
         ]
 
+    def steps(self, arm: Arm) -> int:
+        """Return how long an arm trains.
+
+        Soft labels hold more to learn than labels, and a curve of their own would stop early: the
+        teacher has seen the images that were held out. They get the length of the longest lesson.
+        """
+        if arm.soft:
+            return max(curve.steps for curve in self.curves.values())
+        return self.curves[arm.lesson].steps
+
 
 def arms(case: Case) -> list[str]:
     """Return the arms that can be judged fairly on a fraction."""
@@ -118,7 +128,7 @@ def fit(experiment: Experiment, job: Job) -> Fit:
             experiment.classes,
             experiment.utility.classifier,
             arm.augment,
-            experiment.curves[arm.lesson].steps,
+            experiment.steps(arm),
             experiment.seed + job.repeat,
             experiment.device,
         )

@@ -90,7 +90,7 @@ class Outcomes:
         row: dict[str, Any] = {"fraction": data.fraction, "arm": name, "title": arm.title}
         row |= {"real_images": len(data.real), "images": self.images(case, name)}
         row |= {"training_rows": self._fits[case, name].rows}
-        row |= {"steps": self.experiment.curves[arm.lesson].steps}
+        row |= {"steps": self.experiment.steps(arm)}
         row["seeds"] = len(self.predictions[case, name])
         row |= _named("accuracy", self.accuracy(case, name))
         row |= _named("macro_f1", crossed_estimate(self._f1[case, name], self._confidence))

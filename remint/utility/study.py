@@ -18,7 +18,7 @@ from remint.utility.verdicts import points
 
 LESSONS = {
     "plain": "Without augmentation",
-    "classical": "With classical augmentation, and from soft labels,",
+    "classical": "With classical augmentation",
 }
 FELLOWS = 50  # nearest images of the same split among which a near-duplicate is looked for
 
@@ -123,12 +123,13 @@ def _case_note(case: Case) -> str:
 
 def length_notes(experiment: Experiment) -> list[str]:
     """Say how many steps the arms train, and why so many."""
-    return [
+    notes = [
         f"{LESSONS[lesson]} the classifier trains {curve.steps:,} steps: there the learning curve "
         f"of held-out real training images was within {experiment.utility.classifier.tolerance:g} "
         f"nats of its lowest{'' if curve.flat else ', and still falling where it was cut off'}."
         for lesson, curve in experiment.curves.items()
     ]
+    return [*notes, "Soft labels are learned for as many steps as the longer of the two."]
 
 
 def _origin_notes(origins: Sequence[Origin]) -> list[str]:
