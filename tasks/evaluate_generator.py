@@ -45,6 +45,7 @@ from tasks.figures.generator import (
 )
 from tasks.stage import params, stage
 from tasks.stage.console import progress, say
+from tasks.stage.standing import subject
 from tasks.tracking import runs
 
 T = TypeVar("T")
@@ -98,7 +99,9 @@ def evaluate(
     measured = measure(config, mint, reals, yardstick)
     rivals = [{**_facts(m), **_rival(config, m, reals, yardstick)} for m in others]
     metrics = flat_metrics(measured, yardstick)
+    data = {"clean": clean.fingerprint, "generator": mint.fingerprint}
     figures = {
+        "subject": subject("evaluate_generator", data),
         "notes": [*_origin_notes(mint, clean), *measured.notes, *yardstick.notes],
         "model": _facts(mint),
         "headline_space": headline_row(measured.rows)["space"],

@@ -41,6 +41,7 @@ from remint.restorer_evaluation.evaluation import (
 from tasks.figures.restorer import Evaluation, write_figures, write_gallery
 from tasks.stage import params, stage
 from tasks.stage.console import progress, say
+from tasks.stage.standing import subject
 from tasks.tracking import runs
 
 PATHS = ("MODEL", "CLEAN", "CORRUPTED", "REPORT", "RESTORED")
@@ -107,6 +108,7 @@ def run_stage(
     restorer = Restorer.load(model, interpolation=config.interpolation, device=config.device)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
     data["restorer"] = restorer.fingerprint
+    about = subject("evaluate_restorer", data)
     with runs.stage_run("evaluate_restorer", config, data) as run:
         targets = Targets(clean)
         tuned = tune_classical(corrupted, targets, config)
@@ -115,9 +117,7 @@ def run_stage(
         scored = evaluate(restorer, corrupted, targets, tuned, config, lpips, doubt)
         frame = restore(scored, corrupted, config, restored_path)
         sets = Sets(clean, corrupted, ImageSet(restored_path), config.split)
-        measured = Evaluation(
-            restorer.fingerprint, frame, tuned, sets, targets, config, [note], doubt, told
-        )
+        measured = Evaluation(about, frame, tuned, sets, targets, config, [note], doubt, told)
         with replaced_folder(report) as folder:
             metrics = write_figures(folder, measured)
             picture = write_gallery(folder, measured)

@@ -69,7 +69,9 @@ def run_stage(
         origin.check()
     data = {"clean": main.clean.fingerprint, "synthetic": main.synthetic.fingerprint}
     with runs.stage_run("evaluate_synthetic", config, data) as run:
+        about = subject("evaluate_synthetic", data | main.minted_by())
         utility, metrics = study_utility(config, main, also)
+        utility["subject"] = about
         copies = check_copies(config, main.clean, main.synthetic)
         metrics |= copies.metrics
         with replaced_folder(report) as folder:

@@ -24,7 +24,13 @@ def table(gains: dict[str, float], noise: float = 0.5, images: int = 60) -> pd.D
     """Per-image figures around 25 dB: `gains` in dB a kind, with noise that both models share."""
     rng = np.random.default_rng(0)
     rows = [
-        {"id": f"{image}.{kind}", "clean_id": str(image), "kind": kind, "severity": 1}
+        {
+            "id": f"{image}.{kind}",
+            "clean_id": str(image),
+            "picture": str(image),
+            "kind": kind,
+            "severity": 1,
+        }
         | {"psnr": 25 + 3 * rng.standard_normal() + gain}
         for image in range(images)
         for kind, gain in gains.items()
@@ -46,6 +52,15 @@ def test_a_gain_that_chance_explains_does_not_win() -> None:
     old, new = table({"jpeg": 0.0}), table({"jpeg": 0.02})
     found = judge_restorer(new, old, RESTORER)
     assert not found.promoted and "missed" in found.reasons[0]
+
+
+def test_tiles_of_one_picture_count_as_one_picture() -> None:
+    old, new = table({"jpeg": 0.0}), table({"jpeg": 0.2})
+    sure = judge_restorer(new, old, RESTORER).figures
+    shared = old["clean_id"].astype(int).floordiv(20).astype(str)  # 3 pictures of 20 tiles
+    shift = shared.map({"0": 1.0, "1": -1.0, "2": 0.0})
+    tiled = judge_restorer(new.assign(picture=shared, psnr=new["psnr"] + shift), old, RESTORER)
+    assert tiled.figures["gain_low"] < -0.5 < 0.0 < sure["gain_low"]
 
 
 def test_one_slice_that_falls_too_far_holds_a_restorer_back() -> None:

@@ -21,7 +21,7 @@ import torch
 
 from remint.core.fingerprint import model_fingerprint
 from remint.images import imageset
-from remint.images.imageset import Record
+from remint.images.imageset import ImageSet, Record
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import Restorer, save_card, save_weights
 from remint.restorer.starting import StartConfig
@@ -47,11 +47,19 @@ def train(folder: Path, seed: int, psnr: float) -> None:
     card = {"network": vars(NETWORK), "channels": 1, "default_interpolation": 0.0}
     save_card(model, card)
     rows = [
-        {"id": str(k), "clean_id": str(k), "kind": "jpeg", "severity": 1, "psnr": psnr + k % 3}
+        {
+            "id": str(k),
+            "clean_id": str(k),
+            "picture": str(k),
+            "kind": "jpeg",
+            "severity": 1,
+            "psnr": psnr + k % 3,
+        }
         for k in range(30)
     ]
     pd.DataFrame(rows).to_parquet(report / "per_image.parquet")
-    facts = {"model": {"fingerprint": model_fingerprint(model)}}
+    sets = {name: ImageSet(folder / "data" / name).fingerprint for name in ("clean", "corrupted")}
+    facts = {"subject": {**sets, "restorer": model_fingerprint(model), "code": ""}}
     (report / "slices.json").write_text(json.dumps(facts))
 
 
@@ -196,7 +204,18 @@ def test_a_champion_is_measured_once_as_the_stage_measures(
 def test_figures_of_another_model_are_refused(inside: Path) -> None:
     train(inside, seed=5, psnr=24.0)
     save_weights(inside / "data/models/restorer", "fidelity", build_network(NETWORK, 1))
-    with pytest.raises(ValueError, match="found figures of model"):
+    with pytest.raises(ValueError, match="speaks of another restorer"):
+        promote.main(["restorer"])
+
+
+@pytest.mark.parametrize("what", ["clean", "corrupted", "code"])
+def test_figures_of_other_data_and_of_other_code_are_refused(inside: Path, what: str) -> None:
+    train(inside, seed=6, psnr=24.0)
+    told = inside / "data/reports/restorer/slices.json"
+    facts = json.loads(told.read_text())
+    facts["subject"][what] = "f00d"
+    told.write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match=rf"another {what} .*dvc repro evaluate_restorer"):
         promote.main(["restorer"])
 
 

@@ -99,12 +99,12 @@ def _gain(part: pd.DataFrame, name: str, config: EvaluateRestorerConfig) -> dict
         generator(config.seed, "evaluate", name),
         resamples=config.resamples,
         confidence=config.confidence,
-        clusters=_independent(part),
+        clusters=independent(part),
     )
     return {"gain": interval.mean, "gain_low": interval.low, "gain_high": interval.high}
 
 
-def _independent(part: pd.DataFrame) -> np.ndarray:
+def independent(part: pd.DataFrame) -> np.ndarray:
     """Return labels of what was drawn independently: pictures; of one alone, its tiles."""
     return part["picture" if part["picture"].nunique() > 1 else "clean_id"].to_numpy()
 

@@ -28,6 +28,11 @@ class Origin:
         recorded: str | None = self.synthetic.metadata.get("synthetic", {}).get("data")
         return recorded
 
+    def minted_by(self) -> dict[str, str]:
+        """Return the generator's fingerprint under its name; nothing where it is not recorded."""
+        recorded = self.synthetic.metadata.get("synthetic", {}).get("model")
+        return {"generator": recorded} if recorded else {}
+
     def check(self) -> None:
         """Raise ValueError where the classes differ, or the generator saw another set."""
         check_alike(self.clean, self.synthetic)

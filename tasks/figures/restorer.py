@@ -28,13 +28,13 @@ FACTS = ("id", "kind", "severity", "psnr_input", "psnr", "psnr_classical")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """model: its fingerprint; frame: figures, one row an image, in the order of the split.
+    """subject: fingerprints of model, data and code; frame: figures, one row an image, in the order of the split.
 
     notes: grow while writing. doubt: the model's map, promised: what it promises, or why there is
     none.
     """
 
-    model: str
+    subject: Mapping[str, str]
     frame: pd.DataFrame
     tuned: Mapping[Slice, TunedMethod]
     sets: Sets
@@ -55,8 +55,8 @@ def write_figures(folder: Path, measured: Evaluation) -> dict[str, float]:
     _add_slice_distances(rows, measured, extractor, notes)
     stage.write_json(folder / "metrics.json", metrics)
     facts = {"notes": notes, "extractor": extractor.version, "slices": rows}
-    model = {"fingerprint": measured.model}
-    about = {**facts, "model": model, "doubt": measured.promised}
+    model = {"fingerprint": measured.subject["restorer"]}
+    about = {**facts, "model": model, "doubt": measured.promised, "subject": measured.subject}
     stage.write_json(folder / "slices.json", about)
     pd.DataFrame(rows).to_csv(folder / "slices.csv", index=False, float_format="%.4f")
     measured.frame.to_parquet(folder / "per_image.parquet", index=False)

@@ -28,20 +28,28 @@ from tasks.promotion.registry import ModelName, Registry, Version
 from tasks.promotion.rules import PromoteConfig, Ruling, copies, judge_generator, judge_restorer
 from tasks.stage import params
 from tasks.stage.console import say
+from tasks.stage.standing import subject
 
 # what the rules read of the reports of a model
 FILES = {
     "restorer": ("restorer/per_image.parquet",),
     "generator": ("generator/metrics.json", "synthetic/metrics.json"),
 }
-MODEL_TOLD = {"restorer": "restorer/slices.json", "generator": "generator/figures.json"}
+# which of them says what model, data and code its figures speak of, and the stage that wrote it
+SUBJECTS = {
+    "restorer": {"restorer/slices.json": "evaluate_restorer"},
+    "generator": {
+        "generator/figures.json": "evaluate_generator",
+        "synthetic/utility.json": "evaluate_synthetic",
+    },
+}
 
 
 @dataclass(frozen=True)
 class Paths:
     """What promotion reads: a model's folder, the sets, the reports of its evaluation, params.yaml.
 
-    cache: keeps figures of models on data, by the fingerprints of both.
+    cache: keeps figures of models on data, by the fingerprints of both and of code.
     """
 
     model: Path
@@ -66,15 +74,17 @@ def example(name: ModelName, paths: Paths) -> pd.DataFrame:
 
 
 def check_reports(name: ModelName, paths: Paths) -> None:
-    """Raise ValueError where the reports are of another model."""
-    report = paths.reports / MODEL_TOLD[name]
-    measured = json.loads(report.read_text(encoding="utf-8")).get("model", {}).get("fingerprint")
-    fingerprint = model_fingerprint(paths.model)
-    if measured != fingerprint:
-        raise ValueError(
-            f"promote: found figures of model {measured} in {report}, needed those of the model in "
-            f"{paths.model}, {fingerprint}; evaluate it, then promote"
-        )
+    """Raise ValueError where the reports speak of another model, other data or other code."""
+    prints = {**data(name, paths), name: model_fingerprint(paths.model)}
+    for file, stage in SUBJECTS[name].items():
+        report = paths.reports / file
+        found = json.loads(report.read_text(encoding="utf-8")).get("subject", {})
+        for what, needed in subject(stage, prints).items():
+            if found.get(what) != needed:
+                raise ValueError(
+                    f"promote: {report} speaks of another {what} ({found.get(what, 'not told')}) "
+                    f"than today's ({needed}); measure again (dvc repro {stage}), then promote"
+                )
 
 
 def decide(
@@ -82,8 +92,8 @@ def decide(
 ) -> Ruling:
     """Compare the model with the champion on today's data; the first one just passes.
 
-    The champion's figures are kept by the fingerprints of model and data: it is measured again
-    when either has changed. Raises ValueError where figures are missing.
+    The champion's figures are kept by the fingerprints of model, data and code: it is measured
+    again when one of them has changed. Raises ValueError where figures are missing.
     """
     name = registry.name
     new = _keep(name, paths.reports, _kept(name, paths.model, paths))
@@ -109,6 +119,8 @@ def _kept(name: ModelName, model: Path, paths: Paths) -> Path:
     seen = "-".join(value[:12] for value in data(name, paths).values())
     if name == "restorer" and _restorer_config(paths).ensemble:
         seen += "-ensemble"
+    codes = (subject(stage, {})["code"] for stage in SUBJECTS[name].values())
+    seen += "".join(f"-{code[:12]}" for code in codes if code)
     return paths.cache / f"{name}-{model_fingerprint(model)[:12]}-{seen}"
 
 

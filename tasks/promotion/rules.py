@@ -15,8 +15,9 @@ from scipy.special import ndtri
 
 from remint.core.ranges import Resamples, Weight
 from remint.metrics.intervals import bootstrap_mean
+from remint.restorer_evaluation.slicing import independent
 
-PAIR = ["id", "clean_id", "kind", "severity"]
+PAIR = ["id", "clean_id", "picture", "kind", "severity"]
 CAP = 50.0  # dB; a pair that is restored without an error has no finite PSNR
 
 
@@ -27,8 +28,8 @@ Gain = Annotated[float, Ge(-100), Le(100)]
 class RestorerRule:
     """least_gain: dB that the lower end of the interval must exceed.
 
-    worst_fall: dB that a slice may lose; resamples, confidence: of the paired bootstrap over clean
-    images.
+    worst_fall: dB that a slice may lose; resamples, confidence: of the paired bootstrap over whole
+    pictures, however many tiles and damages there are of each.
     """
 
     least_gain: Gain
@@ -81,7 +82,7 @@ def judge_restorer(
         np.random.default_rng(seed),
         resamples=rule.resamples,
         confidence=rule.confidence,
-        clusters=paired["clean_id"].to_numpy(),
+        clusters=independent(paired),
     )
     slices = gain.groupby([paired["kind"], paired["severity"]]).mean()
     worst, fall = slices.index[int(slices.argmin())], float(slices.min())

@@ -38,7 +38,8 @@ def watched(stage: str, root: Path) -> Iterator[None]:
 
 def standing(stage: str, root: Path) -> dict[str, str]:
     """Return the hash of every Python file and section of parameters that `stage` depends on."""
-    written = YAML(typ="safe", pure=True).load(root / "dvc.yaml")["stages"].get(stage, {})
+    graph = YAML(typ="safe", pure=True).load(root / "dvc.yaml") or {}
+    written = graph.get("stages", {}).get(stage, {})
     hashes = {
         file.relative_to(root).as_posix(): _hash(file.read_bytes())
         for dependency in written.get("deps", [])
@@ -50,6 +51,18 @@ def standing(stage: str, root: Path) -> dict[str, str]:
         value = json.dumps(_at(values, name), sort_keys=True, default=str)
         hashes[f"params.yaml: {name}"] = _hash(value.encode())
     return hashes
+
+
+def subject(stage: str, prints: Mapping[str, str]) -> dict[str, str]:
+    """Return what the figures of `stage` speak of: fingerprints of model and data, and its code.
+
+    prints: by name. code: one hash of what `standing` tells in the working folder, empty where
+    its dvc.yaml knows no such stage.
+    """
+    root = Path.cwd()
+    parts = standing(stage, root) if (root / "dvc.yaml").is_file() else {}
+    code = _hash(json.dumps(parts, sort_keys=True).encode()) if parts else ""
+    return {**prints, "code": code}
 
 
 def _code(path: Path) -> list[Path]:
