@@ -27,6 +27,7 @@ from tasks.figures.copies import check_copies, write_copies
 from tasks.figures.utility import utility_facts, utility_metrics, write_utility
 from tasks.stage import params, stage
 from tasks.stage.console import progress, say
+from tasks.stage.standing import subject
 from tasks.tracking import runs
 
 

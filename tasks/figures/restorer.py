@@ -28,10 +28,10 @@ FACTS = ("id", "kind", "severity", "psnr_input", "psnr", "psnr_classical")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """subject: fingerprints of model, data and code; frame: figures, one row an image, in the order of the split.
+    """subject: fingerprints of model, data and code; frame: figures, one row an image.
 
-    notes: grow while writing. doubt: the model's map, promised: what it promises, or why there is
-    none.
+    The rows stand in the order of the split. notes: grow while writing. doubt: the model's map,
+    promised: what it promises, or why there is none.
     """
 
     subject: Mapping[str, str]
