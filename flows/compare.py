@@ -18,7 +18,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from flows import exclusive, experiment, stages
+from flows import exclusive, experiment, servers, stages
 from flows.pipeline import DEFAULTS, figure_rows
 from tasks.tracking.flow_run import open_flow_run
 
@@ -137,11 +137,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = parser.parse_args(argv)
     asked: Settings = dict(pair.split("=", 1) for pair in given.set)  # over a variant's own
     os.environ.update({name: os.environ.get(name, value) for name, value in stages.QUIET.items()})
+    stages.end_in_order(143)
     try:
-        with settings.temporary_settings(set_defaults=DEFAULTS):
+        with settings.temporary_settings(set_defaults=DEFAULTS), servers.temporary(Path.cwd()):
             variants = {name: {**VARIANTS[name], **asked} for name in given.only}
             compare(variants, SHARED, given.goal)
-    except CompareError as error:
+    except (CompareError, servers.NotServingError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
 

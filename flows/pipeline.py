@@ -20,7 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows import away, exclusive, experiment, graph, promotion, stages
+from flows import away, exclusive, experiment, graph, promotion, servers, stages
 from tasks.tracking.flow_run import FlowRun, open_flow_run
 
 RESTORATION = ("evaluate_restorer", "report_restoration")
@@ -225,6 +225,13 @@ FLOWS: dict[str, Callable[[], object]] = {
     "augmentation": augmentation,
     "pipeline": pipeline,
 }
+# What a flow that runs here and now says in one sentence.
+EXPECTED = (
+    stages.StageError,
+    exclusive.CheckoutBusyError,
+    promotion.NoStartError,
+    servers.NotServingError,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -234,12 +241,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("flow", choices=FLOWS)
     chosen = FLOWS[parser.parse_args(argv).flow]
     os.environ.update({name: os.environ.get(name, value) for name, value in stages.QUIET.items()})
-    # Ended from outside, the flow ends its stage and its runs before it goes.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    stages.end_in_order(143)
     try:
-        with settings.temporary_settings(set_defaults=DEFAULTS), away.end_told():
+        with (
+            settings.temporary_settings(set_defaults=DEFAULTS),
+            servers.temporary(Path.cwd()),
+            away.end_told(),
+        ):
             chosen()
-    except (stages.StageError, exclusive.CheckoutBusyError, promotion.NoStartError) as error:
+    except KeyboardInterrupt:
+        print("ended", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
+    except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except away.PrefectAwayError as error:

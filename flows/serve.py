@@ -7,36 +7,28 @@ Ctrl-C ends all of them; nothing stays behind.
 
 import argparse
 import os
-import secrets
-import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
-from flows.stages import end_group, environment
+from flows import stages
+from flows.servers import (
+    HOST,
+    PYTHON,
+    UVICORN,
+    NotServingError,
+    await_answer,
+    background,
+    locked,
+    refuse_taken,
+)
 
 POOL, LIMIT = "local-gpu", "gpu"
-HOST = "127.0.0.1"
-START_SECONDS = 180.0
 LOGS = Path(".dvc/tmp/serve")  # ignored by git, as all of .dvc/tmp
-# With leases in files, a holder that is lost frees the GPU in a minute, also over a restart.
-LEASES = {
-    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
-        "prefect.server.concurrency.lease_storage.filesystem"
-    ),
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-}
-PYTHON = (sys.executable, "-m")
-
-
-class NotServingError(RuntimeError):
-    """A server did not come up, or went away."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -46,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--mlflow-port", type=int, default=5000)
     parser.add_argument("--schedules", action="store_true", help="let the schedules run, too")
     given = parser.parse_args(argv)
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, lambda *_: sys.exit(0))
+    stages.end_in_order(0)
     try:
         serve(Path.cwd(), given.prefect_port, given.mlflow_port, given.schedules)
     except KeyboardInterrupt:
@@ -61,23 +52,26 @@ def serve(root: Path, prefect_port: int, mlflow_port: int, schedules: bool) -> N
     """Run until interrupted, or until one of the processes ends (NotServingError)."""
     prefect, mlflow = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
     store = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    refuse_taken(prefect_port, "Prefect")
+    refuse_taken(mlflow_port, "MLflow")
     logs = root / LOGS
     logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        running: dict[str, subprocess.Popen[bytes]] = {}
+        running: dict[str, subprocess.Popen[Any]] = {}
+        said: dict[str, IO[bytes]] = {}
 
-        def start(name: str, *command: str, env: Mapping[str, str]) -> None:
-            log = stack.enter_context(open(logs / f"{name.split()[-1].lower()}.log", "wb"))
-            running[name] = stack.enter_context(background(command, env, root, log))
+        def start(name: str, *command: str) -> None:
+            said[name] = stack.enter_context(open(logs / f"{name.split()[-1].lower()}.log", "w+b"))
+            running[name] = stack.enter_context(background(command, address, root, said[name]))
 
-        address = {**LEASES, **locked(prefect), "MLFLOW_BACKEND_STORE_URI": store}
-        listen = ("--host", HOST, "--port")
-        start("Prefect", "prefect", "server", "start", *listen, str(prefect_port), env=address)
-        start("MLflow", "mlflow", "ui", *listen, str(mlflow_port), env=address)
-        await_answer(f"{prefect}/api/health", "Prefect", running)
+        address = {**locked(prefect), "MLFLOW_BACKEND_STORE_URI": store}
+        address["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+        start("Prefect", *UVICORN, "--factory", "flows.guarded:app", "--port", str(prefect_port))
+        start("MLflow", "mlflow", "ui", "--host", HOST, "--port", str(mlflow_port))
+        await_answer(f"{prefect}/api/health", "Prefect", running["Prefect"], said["Prefect"])
         prepare(address, root, schedules)
-        start("the worker", "prefect", "worker", "start", "--pool", POOL, env=address)
-        await_answer(f"{mlflow}/health", "MLflow", running)
+        start("the worker", "prefect", "worker", "start", "--pool", POOL)
+        await_answer(f"{mlflow}/health", "MLflow", running["MLflow"], said["MLflow"])
         print(f"Prefect: {prefect}   MLflow: {mlflow}   Ctrl-C ends both", flush=True)
         print(f"What they say stands in {LOGS}. Prefect's pages ask for this session's password,")
         print("and so do its commands; for those, in another terminal:", flush=True)
@@ -88,45 +82,9 @@ def serve(root: Path, prefect_port: int, mlflow_port: int, schedules: bool) -> N
         watch(running)
 
 
-def locked(prefect: str) -> dict[str, str]:
-    """Return the settings under which Prefect's server and clients share a password of today's.
-
-    A foreign page knows no password, whatever Host or Origin it sends; no other origin is allowed.
-    """
-    given = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
-    password = given or f"remint:{secrets.token_urlsafe(16)}"
-    return {
-        "PREFECT_API_URL": f"{prefect}/api",
-        "PREFECT_SERVER_API_AUTH_STRING": password,
-        "PREFECT_API_AUTH_STRING": password,
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": prefect,
-        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
-    }
-
-
-@contextmanager
-def background(
-    command: Sequence[str], env: Mapping[str, str], root: Path, log: BinaryIO
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program in a process group of its own, which ends with the block; log its output."""
-    process = subprocess.Popen(
-        [*PYTHON, *command],
-        cwd=root,
-        env=environment(env),
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        end_group(process)
-
-
 def prepare(env: Mapping[str, str], root: Path, schedules: bool) -> None:
     """Make the work pool and the limit, where they are not there yet, and deploy."""
-    call = environment({**env, "PREFECT_LOGGING_LEVEL": "ERROR"})
+    call = stages.environment({**env, "PREFECT_LOGGING_LEVEL": "ERROR"})
 
     def ask(*command: str, may_fail: bool = False) -> None:
         done = subprocess.run(
@@ -145,21 +103,7 @@ def prepare(env: Mapping[str, str], root: Path, schedules: bool) -> None:
     ask("deployment", "schedule", "resume" if schedules else "pause", "--all")
 
 
-def await_answer(url: str, name: str, running: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    """Wait until an address answers; NotServingError when it does not, or its process ended."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if running[name].poll() is not None:
-            raise NotServingError(
-                f"{name} ended at once, as {LOGS} says; is another program at {url}?"
-            )
-        with suppress(OSError, urllib.error.URLError), urllib.request.urlopen(url, timeout=5):
-            return
-        time.sleep(0.5)
-    raise NotServingError(f"{name} did not answer at {url} within {START_SECONDS:.0f} s")
-
-
-def watch(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
+def watch(running: Mapping[str, subprocess.Popen[Any]]) -> None:
     """Return never while all run; NotServingError names the first that ended."""
     while True:
         for name, process in running.items():

@@ -9,15 +9,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from flows import stale
+from flows import stale, tied
 
 DVC = (sys.executable, "-m", "dvc")
-GRACE_SECONDS = 20.0  # for a training that saves before it ends; Prefect kills a flow after 30
 TAIL_LINES = 15
 # DVC's advice on what to type next: of no use to a flow.
 ADVICE = re.compile(r"To (track the changes|enable auto)|\s+(git add|dvc config)|Use `dvc push`")
@@ -125,7 +123,7 @@ def _limit(process: subprocess.Popen[str], minutes: float | None) -> Iterator[th
 
     def end() -> None:
         hit.set()
-        end_group(process)
+        tied.end(process)
 
     timer = threading.Timer(60.0 * minutes, end) if minutes else None
     if timer:
@@ -136,6 +134,16 @@ def _limit(process: subprocess.Popen[str], minutes: float | None) -> Iterator[th
     finally:
         if timer:
             timer.cancel()
+
+
+def end_in_order(status: int) -> None:
+    """Let what ends this process from outside end what it started first, then exit with `status`.
+
+    A terminal that closes ends it, too, but for a process that was told not to mind (nohup).
+    """
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(sign) is not signal.SIG_IGN:
+            signal.signal(sign, lambda *_: sys.exit(status))
 
 
 def unchanged(goals: Sequence[str], root: Path) -> bool:
@@ -171,41 +179,17 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
 def _group(
     command: Sequence[str], env: Mapping[str, str], root: Path
 ) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
+    process = tied.start(
         command,
         cwd=root,
         env=env,
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,
     )
     with process:
         try:
             yield process
         finally:
-            end_group(process)
-
-
-def end_group(process: subprocess.Popen[Any]) -> None:
-    """End every process of the group: SIGTERM, so that a training saves, then SIGKILL."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, sign)
-        if _gone(process, GRACE_SECONDS):
-            return
-
-
-def _gone(process: subprocess.Popen[Any], seconds: float) -> bool:
-    """Wait until no process of the group is left, `seconds` at most."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        process.poll()  # reaps the leader, which would count as a member
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
+            tied.end(process)
