@@ -28,6 +28,8 @@ from flows.servers import (
 )
 
 POOL, LIMIT = "local-gpu", "gpu"
+# Without command, env and working_dir, each of which lets who starts a run start any program.
+TEMPLATE = Path(__file__).with_name("process_pool.json")
 LOGS = Path(".dvc/tmp/serve")  # ignored by git, as all of .dvc/tmp
 
 
@@ -98,6 +100,7 @@ def prepare(env: Mapping[str, str], root: Path, schedules: bool) -> None:
             raise NotServingError(f"prefect {command[0]}: {(done.stderr or done.stdout).strip()}")
 
     ask("work-pool", "create", POOL, "--type", "process", may_fail=True)  # it may be there
+    ask("work-pool", "update", POOL, "--base-job-template", str(TEMPLATE))
     ask("gcl", "create", LIMIT, "--limit", "1", may_fail=True)
     ask("deploy", "--all")
     ask("deployment", "schedule", "resume" if schedules else "pause", "--all")

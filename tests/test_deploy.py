@@ -1,5 +1,6 @@
 """What can be checked of `deploy/` without starting it."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from jsonschema import ValidationError, validate
 from ruamel.yaml import YAML
 
-PROGRAMS = ("prefect", "mlflow")
+from flows import guarded
+
+PROGRAMS = {"prefect": "uvicorn", "mlflow": "mlflow server"}
 
 
 @pytest.fixture
@@ -69,9 +75,12 @@ def test_services_wait_for_those_that_are_there_and_can_say_so(services: dict[st
 def test_the_installed_programs_know_every_option(services: dict[str, Any], name: str) -> None:
     command = [str(part) for part in services[name]["command"]]
     options = [part.split("=")[0] for part in command if part.startswith("--")]
-    words = [part for part in command if not part.startswith("-")][: 3 if name == "prefect" else 2]
+    assert PROGRAMS[name] in " ".join(command)
     help_text = subprocess.run(
-        [sys.executable, "-m", *words, "--help"], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", *PROGRAMS[name].split(), "--help"],
+        capture_output=True,
+        text=True,
+        timeout=120,
     ).stdout
     assert options and not [option for option in options if option not in help_text]
 
@@ -102,3 +111,23 @@ def test_the_databases_are_two_and_the_worker_deploys_what_exists(folder: Path) 
     assert done.returncode == 0
     assert "--pool local-gpu" in (folder / "worker.sh").read_text()
     assert "name: local-gpu" in (folder.parent / "prefect.yaml").read_text()
+
+
+def test_who_starts_a_run_chooses_neither_its_command_nor_its_environment(folder: Path) -> None:
+    file = "flows/process_pool.json"
+    assert f"--base-job-template {file}" in (folder / "worker.sh").read_text()
+    template = json.loads((folder.parent / file).read_text())
+    assert template["job_configuration"] == {"stream_output": "{{ stream_output }}"}
+    validate({"stream_output": False}, template["variables"])
+    for name, value in {"command": "true", "env": {"BASH_ENV": "x"}, "working_dir": "/"}.items():
+        with pytest.raises(ValidationError, match=name):
+            validate({name: value}, template["variables"])
+
+
+def test_a_server_answers_to_its_own_names_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(guarded.HOSTS, "prefect,prefect.example.org")
+    monkeypatch.setattr(guarded, "create_app", lambda **_: FastAPI())
+    with TestClient(guarded.app()) as client:
+        hosts = ("prefect:4200", "prefect.example.org", "evil.example")
+        answers = [client.get("/docs", headers={"Host": host}).status_code for host in hosts]
+    assert answers == [200, 200, 400]

@@ -94,6 +94,11 @@ def test_scheduled_runs_succeed_fail_and_say_why_and_nothing_is_left(
     assert answer.is_success and "access-control-allow-origin" not in answer.headers
     assert serving.post("/deployments/filter", asked, Host="localhost:4200").is_success
 
+    (often,) = answer.json()
+    command = {"job_variables": {"command": f"touch {repo}/seen"}}
+    refused = serving.post(f"/deployments/{often['id']}/create_flow_run", command)
+    assert not refused.is_success and "command" in refused.text
+
     good = serving.run("COMPLETED")
     assert good["auto_scheduled"] and (repo / "page").exists()
     names = subprocess.run(
