@@ -140,7 +140,7 @@ def mint_bare_rate(config: TrainGeneratorConfig, clean: ImageSet, images: int) -
     batch, loss = config.data.batch, config.loss
     source = LabelledSource(clean, config.data, 0)
     device = pick_device(config.device, config.threads)
-    players = build_players(config, source, device)
+    players, _ = build_players(config, source, device, None)
     generator, rival = players.generator, players.discriminator
     assert rival is not None
     real = to_tensor(source.pixels(np.arange(batch)))

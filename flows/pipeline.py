@@ -74,12 +74,17 @@ def restoration(
 
 
 @flow(name="augmentation", validate_parameters=True)
-def augmentation(promote: bool = False, stage_timeout_minutes: Minutes = None) -> None:
+def augmentation(
+    promote: bool = False,
+    stage_timeout_minutes: Minutes = None,
+    fetch_champion: bool = False,
+    fresh_without_champion: bool = False,
+) -> None:
     """Ingest, train and evaluate the generator, export and try its images, write their page.
 
-    Parameters: as for `restoration`.
+    Parameters: as for `restoration`; the champion is put at data/start/generator-champion.
     """
-    walk(AUGMENTATION, promote, stage_timeout_minutes)
+    walk(AUGMENTATION, promote, stage_timeout_minutes, fetch_champion, fresh_without_champion)
 
 
 @flow(name="pipeline", validate_parameters=True)
@@ -111,12 +116,12 @@ def walk(
     log, name, root = get_run_logger(), str(flow_run.get_name()), Path.cwd()
     tags = {"flow": str(flow_run.get_flow_name()), "flow_run": name}
     with exclusive.checkout(root, name), open_flow_run(name, tags, log.info) as run:
-        if fetch_champion:
-            promotion.fetch_champion(log, root, fresh_without_champion)
         order = graph.read(root)
         order = graph.with_ancestors(order, goals) if goals else order
-        if any(stage.name == "train_restorer" for stage in order):
-            promotion.need_start(root)
+        trainings = [stage.name for stage in order if stage.name in promotion.BEGUN]
+        if fetch_champion:
+            promotion.fetch_champions(trainings, log, root, fresh_without_champion)
+        promotion.need_starts(trainings, root)
         outcomes, failures = bring_up_to_date(order, goals, run.context(tags), minutes)
         done = [stage for stage in order if stage.name in outcomes]
         run.models = {n: f"data/models/{n}" for n in MODELS if f"train_{n}" in outcomes}

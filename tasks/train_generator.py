@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import torch
 from remint.core.atomic import replaced_folder, settle_leftovers
 from remint.core.device import pick_device
 from remint.generator.generator import CARD, DISCRIMINATOR_WEIGHTS, FORMAT, WEIGHTS, Minter
+from remint.generator.starting import GeneratorStartConfig
 from remint.generator.train import GeneratorReport, TrainGeneratorConfig, train_generator
 from remint.images.imageset import ImageSet
 from remint.networks.weights import save_network
 from remint.training.distributed import process_group, rank
+from remint.training.starting import ABSENT, NONE
 from tasks.stage import params, stage
 from tasks.stage.console import say
 from tasks.tracking import runs
@@ -39,26 +42,44 @@ def main(argv: Sequence[str] | None = None) -> None:
         clean="the clean image set",
         model="folder for the model",
     )
+    parser.add_argument("--start", type=Path, help="model that start.model names, if it names one")
     args = parser.parse_args(argv)
     config = params.load("train_generator", TrainGeneratorConfig, args.params)
     clean = ImageSet(args.clean)
+    config, start = begun(config, args.start)
     with single_run.interruptible("train_generator") as stop_reason, process_group():
-        _run(config, clean, args.model, stop_reason)
+        _run(config, clean, start, args.model, stop_reason)
+
+
+def begun(
+    config: TrainGeneratorConfig, folder: Path | None
+) -> tuple[TrainGeneratorConfig, Minter | None]:
+    """Return the settings with what training starts from: a model, or fresh weights.
+
+    Fresh weights too, and said so, where the folder stands for a model that there was none of.
+    """
+    if config.start.model == NONE or folder is None:
+        return config, None
+    if (folder / ABSENT).exists():
+        say(f"train_generator: {folder} holds no model yet, so training begins with fresh weights")
+        return replace(config, start=GeneratorStartConfig(NONE, config.start.strict, 0)), None
+    return config, Minter.load(folder, device="cpu")
 
 
 def _run(
     config: TrainGeneratorConfig,
     clean: ImageSet,
+    start: Minter | None,
     model: Path,
     stop_reason: Callable[[], str | None],
 ) -> None:
-    reports = train_generator(config, clean, model / UNFINISHED, stop_reason)
+    reports = train_generator(config, clean, model / UNFINISHED, stop_reason, start)
     if rank() != 0:
         for _ in reports:
             pass
         return
     settle_leftovers(model)
-    data = {"clean": clean.fingerprint}
+    data = {"clean": clean.fingerprint, **({"start": start.fingerprint} if start else {})}
     on_gpu = pick_device(config.device).type == "cuda"
     with (
         single_run.alone(model / UNFINISHED, on_gpu, stop_reason),

@@ -25,11 +25,11 @@ from remint.restorer.doubt import SECTION, WEIGHTS, Doubt
 from remint.restorer.doubt_training import train_doubt
 from remint.restorer.restorer import Restorer, save_card, save_weights
 from remint.restorer.shipped import suited
-from remint.restorer.starting import ABSENT, NONE
 from remint.restorer.train import Report, TrainRestorerConfig, train_restorer
 from remint.restorer.validation import Validation
 from remint.training.distributed import process_group, rank
 from remint.training.progress import Progress
+from remint.training.starting import ABSENT, NONE
 from tasks.serving.base64_images import encode
 from tasks.stage import params, stage
 from tasks.stage.console import say

@@ -348,18 +348,22 @@ def test_a_night_without_a_champion_goes_on_from_what_was_fetched_before(
 ) -> None:
     (repo / "data/start/champion").mkdir(parents=True)
     (repo / "data/start/champion/restorer.json").write_text("{}")
-    promotion.fetch_champion(logging.getLogger("night"), repo)
-    assert "the champion to start from was not fetched" in caplog.text
+    promotion.fetch_champions(["train_restorer"], logging.getLogger("night"), repo)
+    assert "the champion restorer was not fetched" in caplog.text
     assert (repo / "data/start/champion/restorer.json").read_text() == "{}"
 
 
-def test_a_start_that_is_not_there_is_one_sentence_before_any_stage(repo: Path) -> None:
-    promotion.need_start(repo)
-    (repo / "params.yaml").write_text("train_restorer: {start: {model: champion}}\n")
+@pytest.mark.parametrize("training", ["train_restorer", "train_generator"])
+def test_a_start_that_is_not_there_is_one_sentence_before_any_stage(
+    repo: Path, training: str
+) -> None:
+    promotion.need_starts([training], repo)
+    (repo / "params.yaml").write_text(f"{training}: {{start: {{model: champion}}}}\n")
+    promotion.need_starts([], repo)
     with pytest.raises(promotion.NoStartError, match="there is no data/start/champion: put a"):
-        promotion.need_start(repo)
+        promotion.need_starts([training], repo)
     (repo / "data/start/champion").mkdir(parents=True)
-    promotion.need_start(repo)
+    promotion.need_starts([training], repo)
 
 
 def test_a_copy_for_an_experiment_takes_models_to_start_from_along(repo: Path) -> None:

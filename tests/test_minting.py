@@ -26,6 +26,7 @@ from remint.generator.objectives.game import GameObjective, MintLossConfig
 from remint.generator.objectives.vae import VaeObjective
 from remint.generator.probe import Probe
 from remint.generator.selection import SnapshotConfig, diversity
+from remint.generator.starting import GeneratorStartConfig
 from remint.generator.train import GeneratorReport, TrainGeneratorConfig, train_generator
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
@@ -41,6 +42,7 @@ CONFIG = TrainGeneratorConfig(
     precision="fp32",
     threads=1,
     compile=False,
+    start=GeneratorStartConfig("none", True, 0),
     network=NETWORK,
     data=LabelledDataConfig(8, False, False, 0, 0.5),
     loss=MintLossConfig("relativistic", None, 0.1, "exact", 2, "ada", 0.2),
@@ -60,8 +62,11 @@ train(CONFIG, Path({data!r}), Path({out!r}))
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set of two classes, 30 images of the first and 10 of the second in train."""
-    folder = tmp_path_factory.mktemp("data") / "clean"
+    return write_set(tmp_path_factory.mktemp("data") / "clean")
+
+
+def write_set(folder: Path) -> Path:
+    """Write a set of two classes, 30 images of the first and 10 of the second in train."""
     rng = np.random.default_rng(0)
     records = []
     for number in range(64):

@@ -24,9 +24,9 @@ from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import Restorer, save_card, save_weights
-from remint.restorer.starting import StartConfig
 from remint.restorer.train import TrainRestorerConfig
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig
+from remint.training.starting import StartConfig
 from tasks import evaluate_restorer, train_restorer
 from tasks.commands.model_choice import chosen_model
 from tasks.promotion import fetch, promote, registry

@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import FIDELITY, Restorer, save_card, save_weights
-from remint.restorer.starting import StartConfig, take_over
+from remint.restorer.starting import take_over
 from remint.restorer.train import train_restorer
 from remint.training.checkpoint import CheckpointError
+from remint.training.starting import StartConfig
 from tests.test_training import FIDELITY_ONLY, sets, write_sets
 
 NETWORK = FIDELITY_ONLY.network

@@ -21,7 +21,6 @@ from remint.images.imageset import ImageSet, Record
 from remint.restorer.data import DataConfig, NoiseConfig, PairSource, batches
 from remint.restorer.networks.catalogue import DiscriminatorConfig, NetworkConfig
 from remint.restorer.objective import RestorationLossConfig
-from remint.restorer.starting import StartConfig
 from remint.restorer.train import Report, StageConfig, TrainRestorerConfig, train_restorer
 from remint.training.checkpoint import CheckpointError
 from remint.training.health import Diverged, HealthConfig, HealthMonitor
@@ -29,6 +28,7 @@ from remint.training.loop import Interrupted
 from remint.training.objective import LoopConfig
 from remint.training.optimisers import OptimiserConfig
 from remint.training.schedule import Budget
+from remint.training.starting import StartConfig
 
 OPTIMISER = OptimiserConfig(1e-3, 1e-5, (0.9, 0.99), 0.99, 0.0, None, 0.0)
 CONFIG = TrainRestorerConfig(

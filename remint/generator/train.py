@@ -23,6 +23,7 @@ from remint.generator.objectives.base import MintingSetup
 from remint.generator.objectives.catalogue import build_objective
 from remint.generator.objectives.game import MintLossConfig
 from remint.generator.selection import SnapshotConfig, SnapshotScores
+from remint.generator.starting import Begun, GeneratorStartConfig, freeze, take_over
 from remint.images.imageset import ImageSet
 from remint.networks.weights import count_parameters, network_note, save_network
 from remint.training.checkpoint import CheckpointStore, run_settings
@@ -46,6 +47,7 @@ class TrainGeneratorConfig:
     precision: Precision
     threads: Threads | None
     compile: bool
+    start: GeneratorStartConfig
     network: GeneratorConfig
     data: LabelledDataConfig
     loss: MintLossConfig
@@ -71,11 +73,13 @@ def train_generator(
     clean: ImageSet,
     checkpoints: Path,
     stop_reason: Callable[[], str | None] = lambda: None,
+    start: Minter | None = None,
 ) -> Iterator[GeneratorReport]:
     """Train, resuming from `checkpoints` where a run was cut off.
 
+    start: whose weights the networks have at first; needed just where config.start names a model.
     `best.safetensors` in that folder holds the chosen snapshot, and `snapshots.json` all scores.
-    Raises what `fit` raises, and ValueError where set and settings do not fit together.
+    Raises what `fit` raises, and ValueError where set, settings and start do not fit together.
     """
     device = pick_device(config.device, config.threads)
     config.loop.check_parts(config.data.batch)
@@ -83,18 +87,15 @@ def train_generator(
     network = chosen(config.network, source.channels, source.size)
     precision = resolved(device, config.precision)
     config = replace(config, network=network, precision=precision)
-    players = build_players(config, source, device)
-    minter = current_minter(config, source, players, clean)
+    players, begun = build_players(config, source, device, start)
+    minter = current_minter(config, source, players, clean, begun)
     keeper = Keeper(checkpoints, SnapshotScores(source, clean, config.snapshots, device), minter)
     setup = MintingSetup(
         source, network.latent, config.seed, device, precision, config.compile, keeper.failure
     )
     objective = build_objective(network, config.loss, setup)
     config.loop.health.refuse_unwatched(objective.emits)
-    identity = {
-        "train_generator": run_settings(asdict(config)),
-        "data": {"clean": clean.fingerprint},
-    }
+    identity = run_identity(config, clean, start)
     store = CheckpointStore(checkpoints / "game", identity, config.loop.keep)
     for progress in fit(objective, players, config.loop, config.budget, store, stop_reason):
         keeper.note(progress)
@@ -102,21 +103,41 @@ def train_generator(
         yield GeneratorReport(progress, minter, keeper.figures, fresh, keeper.best)
 
 
+def run_identity(
+    config: TrainGeneratorConfig, clean: ImageSet, start: Minter | None
+) -> dict[str, Any]:
+    """Return what must be equal for a checkpoint to be continued: settings, data and start."""
+    begun = config.start
+    kept = {"fingerprint": start.fingerprint, "strict": begun.strict} if start else {}
+    return {
+        "train_generator": run_settings(asdict(config), "start"),
+        "data": {"clean": clean.fingerprint},
+        **({"start": {**kept, "freeze": begun.freeze}} if start else {}),
+    }
+
+
 def build_players(
-    config: TrainGeneratorConfig, source: LabelledSource, device: torch.device
-) -> Players:
-    """Return both networks with their optimisers; weights follow from the seed alone."""
+    config: TrainGeneratorConfig, source: LabelledSource, device: torch.device, start: Minter | None
+) -> tuple[Players, dict[str, Any]]:
+    """Return both networks with their optimisers, and what the card says of their start.
+
+    Without a start, weights follow from the seed alone.
+    """
     classes = max(1, len(source.class_names))
     torch.manual_seed(config.seed)
     network = build_generator(config.network, source.channels, source.size, classes)
     discriminator = build_discriminator(config.network, source.channels, source.size, classes)
+    config.start.check_given(start.fingerprint if start else None)
+    begun = Begun(config.network, source.class_names, network, discriminator)
+    told = {"start": take_over(begun, start, strict=config.start.strict)} if start else {}
+    freeze(discriminator, config.start.freeze)
     sides = [
         _placed(side, config.compile, device)
         for side in (network, discriminator)
         if side is not None
     ]
     generator, *rival = [Player(side, config.optimiser) for side in sides]
-    return Players(generator, rival[0] if rival else None)
+    return Players(generator, rival[0] if rival else None), told
 
 
 def _placed(network: torch.nn.Module, compiled: bool, device: torch.device) -> torch.nn.Module:
@@ -128,7 +149,11 @@ def _placed(network: torch.nn.Module, compiled: bool, device: torch.device) -> t
 
 
 def current_minter(
-    config: TrainGeneratorConfig, source: LabelledSource, players: Players, clean: ImageSet
+    config: TrainGeneratorConfig,
+    source: LabelledSource,
+    players: Players,
+    clean: ImageSet,
+    begun: dict[str, Any],
 ) -> Minter:
     """Return a view on the averaged generator: it always shows the players' state of the moment."""
     card = {
@@ -140,6 +165,7 @@ def current_minter(
         "parameters": count_parameters(players.generator.network),
         "precision": config.precision,
         "data": {"clean": clean.fingerprint},
+        **begun,
     }
     return Minter(players.average, None, card, players.device).watching(
         players.discriminator.network if players.discriminator else None

@@ -24,7 +24,7 @@ from remint.restorer.networks.catalogue import (
 )
 from remint.restorer.objective import Restoration, RestorationLossConfig
 from remint.restorer.restorer import ADVERSARIAL, FIDELITY, Restorer, interpolate
-from remint.restorer.starting import NONE, StartConfig, take_over
+from remint.restorer.starting import take_over
 from remint.restorer.suitability import training_statistics
 from remint.training.checkpoint import CheckpointStore, run_settings
 from remint.training.distributed import refuse_batch_norm
@@ -34,6 +34,7 @@ from remint.training.optimisers import OptimiserConfig
 from remint.training.players import Player, Players
 from remint.training.progress import Progress
 from remint.training.schedule import Budget
+from remint.training.starting import StartConfig
 
 # What may change between a run and its continuation: nothing of it touches the weights
 LOOKED_AT_ONLY = ("validation_images", "default_interpolation")
@@ -190,12 +191,7 @@ def _started(
     network: torch.nn.Module, config: TrainRestorerConfig, start: Restorer | None
 ) -> dict[str, Any]:
     """Give the network the start's weights; return what the card says of it."""
-    if (start is None) != (config.start.model == NONE):
-        given = "none was given" if start is None else f"{start.fingerprint} was given"
-        raise ValueError(
-            f"start.model is {config.start.model} and {given}; name the model's folder in both "
-            f"the parameters and the command, or {NONE} in the parameters"
-        )
+    config.start.check_given(start.fingerprint if start else None)
     if start is None:
         return {}
     unfit = take_over(network, start, config.network, strict=config.start.strict)

@@ -101,17 +101,17 @@ def play_round(
     figures: Losses = {}
     generator, discriminator = players.generator, players.discriminator
     if discriminator:
-        generator.network.requires_grad_(False)
+        generator.learns(False)
         chunks = batch.chunks(config.accumulate)
         asked = (objective.discriminator_losses(players, chunk, share) for chunk in chunks)
         figures |= _step(discriminator, asked, len(chunks), config.clip, "discriminator")
-        generator.network.requires_grad_(True)
-        discriminator.network.requires_grad_(False)
+        generator.learns(True)
+        discriminator.learns(False)
     chunks = batch.chunks(config.accumulate)
     asked = (objective.generator_losses(players, chunk, share) for chunk in chunks)
     figures |= _step(generator, asked, len(chunks), config.clip, "generator")
     if discriminator:
-        discriminator.network.requires_grad_(True)
+        discriminator.learns(True)
     names = list(figures)
     values = torch.stack([figures[n].detach().float() for n in names]).tolist()  # CPU-GPU sync
     return average_values(dict(zip(names, values, strict=True)), players.device)

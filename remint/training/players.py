@@ -11,11 +11,17 @@ from remint.training.optimisers import OptimiserConfig, Optimisers
 
 
 class Player:
-    """A network with its optimiser."""
+    """A network with its optimiser; parameters that need no gradient at the start stay."""
 
     def __init__(self, network: nn.Module, config: OptimiserConfig) -> None:
         self.network = network
+        self.trained = [weight for weight in network.parameters() if weight.requires_grad]
         self.optimiser = Optimisers(network, config)
+
+    def learns(self, now: bool) -> None:
+        """Let gradients reach the parameters that are trained, or none."""
+        for weight in self.trained:
+            weight.requires_grad_(now)
 
     def clip_gradients(self, limit: float | None) -> torch.Tensor:
         """Average gradients over processes, clip them to the norm, return the norm before."""

@@ -129,6 +129,10 @@ class ConvDiscriminator(nn.Module):
         self.last = nn.Conv2d(widths[-2], widths[-1], 3, padding=1)
         self.head = ProjectionHead(widths[-1], classes)
 
+    def levels(self) -> list[nn.Module]:
+        """Return what is trained of each resolution, from the image on."""
+        return [*self.downs, self.last]
+
     def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         for down in self.downs:
             x = F.leaky_relu(down(x), 0.2)
@@ -150,6 +154,11 @@ class ArticleDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.head = ProjectionHead(widths[-1] * starting_side(size) ** 2, classes)
         self.apply(init_dcgan)
+
+    def levels(self) -> list[nn.Module]:
+        """Return what is trained of each resolution, from the image on."""
+        starts = [k for k, layer in enumerate(self.layers) if isinstance(layer, nn.Conv2d)]
+        return [self.layers[a:b] for a, b in pairwise([*starts, len(self.layers)])]
 
     def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return self.head(self.layers(x), labels)

@@ -5,6 +5,7 @@ the width, grouped 3x3 (16 channels a group), 1x1 back. No normalisation, no tan
 """
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -125,6 +126,11 @@ class R3Discriminator(nn.Module):
         ]
         self.layers = nn.Sequential(*layers)
         self.embedding = nn.Embedding(classes, last)
+
+    def levels(self) -> list[nn.Module]:
+        """Return what is trained of each resolution, from the image on."""
+        ends = [k + 1 for k, layer in enumerate(self.layers) if isinstance(layer, Resample)]
+        return [self.layers[a:b] for a, b in pairwise([0, *ends, len(self.layers)])]
 
     def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         features = self.layers(x)
