@@ -301,6 +301,7 @@ def test_a_rare_class_is_told_first_and_judged_against_the_best_baseline() -> No
     offered = ("real", "real_oversampled", "real_weighted")
     recalls = {name: found.recall(0, name, 2).mean for name in offered}
     assert rows[0]["recall_baseline"] == max(recalls.values())
+    assert {name: rows[0][f"recall_{name}"] for name in offered} == recalls
     assert rows[0]["gain_recall"] == pytest.approx(
         100 * (rows[0]["recall"] - rows[0]["recall_baseline"])
     )

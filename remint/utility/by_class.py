@@ -44,12 +44,19 @@ def _case_rows(outcomes: Outcomes, case: int, arm: str, names: list[str]) -> lis
     rows = []
     for label, name in enumerate(names):
         row = _counts(outcomes, case, label, name) | {"needed_test_images": needed}
+        row |= _recalls(outcomes, case, label) if tested[label] else {}
         if label in best:
             estimate = gains[label], corrected[label]
             rows.append(row | _judged(outcomes, case, arm, best[label], label, *estimate, row))
         else:
             rows.append(row | _unjudged(row))
     return sorted(rows, key=lambda row: -row["minted_images"] / max(row["real_images"], 1))
+
+
+def _recalls(outcomes: Outcomes, case: int, label: int) -> dict[str, float]:
+    """Return the recall of the class by every arm that was fitted, whatever is judged."""
+    fitted = [name for name in ARMS if outcomes.has(case, name)]
+    return {f"recall_{name}": outcomes.recall(case, name, label).mean for name in fitted}
 
 
 def _best(outcomes: Outcomes, case: int, label: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from remint.utility.arms import ALONE, COMPARISONS
+from remint.utility.arms import ALONE, ARMS, COMPARISONS
 from remint.utility.by_class import class_rows
 from remint.utility.gaps import gap_rows
 from remint.utility.outcomes import Outcomes
@@ -25,6 +25,7 @@ CLASS_COLUMNS = (
     *("fraction", "class", "real_images", "minted_images", "test_images", "needed_test_images"),
     *("verdict", "baseline", "recall_baseline", "recall", "gain_recall", "low", "high", "p_holm"),
     *("f1_baseline", "f1", "gain_f1", "gain_f1_low", "gain_f1_high"),
+    *(f"recall_{arm}" for arm in ARMS),
 )
 
 
