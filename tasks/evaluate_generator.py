@@ -34,6 +34,7 @@ from remint.generator_evaluation.scoring import (
     score_space,
 )
 from remint.images.imageset import ImageSet
+from remint.metrics.published import fetch_published
 from tasks.figures.generator import (
     Measured,
     Yardstick,
@@ -119,7 +120,9 @@ def evaluate(
 def make_yardstick(config: EvaluateGeneratorConfig, clean: ImageSet, reals: Reals) -> Yardstick:
     """Load the networks at hand, and train the set's own classifier where it has classes."""
     device = pick_device(config.device)
-    spaces, notes = pretrained_spaces(device)
+    notes = fetch_published(config.published_weights, ("fid",), say)
+    spaces, absent = pretrained_spaces(device)
+    notes += absent
     if len(clean.class_names) < 2:
         note = "No class figures and no classifier's space: the set has fewer than two classes."
         return Yardstick(spaces, None, None, [*notes, note])

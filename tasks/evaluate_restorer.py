@@ -24,6 +24,7 @@ from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
 from remint.images.imageset import ImageSet, Record, write
 from remint.metrics.optional import lpips_distance
+from remint.metrics.published import fetch_published
 from remint.restorer.doubt import Doubt, promise
 from remint.restorer.ensemble import NOTE, ensembled
 from remint.restorer.restorer import Restorer
@@ -112,12 +113,15 @@ def run_stage(
     with runs.stage_run("evaluate_restorer", config, data) as run:
         targets = Targets(clean)
         tuned = tune_classical(corrupted, targets, config)
+        notes = fetch_published(config.published_weights, ("lpips", "fid"), say)
         lpips, note = lpips_distance(pick_device(config.device))
         doubt, told = map_of_doubt(model, restorer, config)
         scored = evaluate(restorer, corrupted, targets, tuned, config, lpips, doubt)
         frame = restore(scored, corrupted, config, restored_path)
         sets = Sets(clean, corrupted, ImageSet(restored_path), config.split)
-        measured = Evaluation(about, frame, tuned, sets, targets, config, [note], doubt, told)
+        measured = Evaluation(
+            about, frame, tuned, sets, targets, config, [*notes, note], doubt, told
+        )
         with replaced_folder(report) as folder:
             metrics = write_figures(folder, measured)
             picture = write_gallery(folder, measured)

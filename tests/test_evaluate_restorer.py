@@ -44,6 +44,7 @@ SLICES = (("gaussian_noise", 2), ("gaussian_noise", 4), ("holes", 3))
 CONFIG = EvaluateRestorerConfig(
     seed=0, split="test", device="cpu", interpolation=None, ensemble=False, batch=4,
     tile=64, overlap=8, tuning_images=2, resamples=100, confidence=0.9, gallery=2,
+    published_weights="present",
     features=FeaturesConfig(images=200, images_per_slice=0, cache="unused"),
 )  # fmt: skip
 

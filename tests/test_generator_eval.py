@@ -35,6 +35,7 @@ from tasks.figures.generator import Measured, Yardstick, sheets
 CONFIG = EvaluateGeneratorConfig(
     seed=0,
     device="cpu",
+    published_weights="present",
     images=200,
     classifier_images=500,
     images_per_class=40,

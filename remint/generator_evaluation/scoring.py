@@ -24,6 +24,7 @@ from remint.metrics.features import Extractor, cached_features
 from remint.metrics.frechet import frechet_distance_of_features
 from remint.metrics.kernel import kernel_distance
 from remint.metrics.neighbours import neighbour_scores
+from remint.metrics.published import PublishedWeights
 from remint.metrics.validity import FD_FIGURE, FD_TREND, KID_LEAST, NEIGHBOURS_LEAST
 
 MINTED_AT_ONCE = 256
@@ -73,6 +74,7 @@ class GeneratorGalleryConfig:
 class EvaluateGeneratorConfig:
     """What evaluate_generator measures; the values stand in params.yaml.
 
+    published_weights: of FID, `present` where they lie on this disk alone, or `auto`, fetched once.
     images: a side for pretrained networks; classifier_images: a side in the space of the set's own
     classifier, which is far faster; images_per_class: minted for accuracy and KID of each class;
     search_images: train images at most in which neighbours are looked for; training_images: train
@@ -82,6 +84,7 @@ class EvaluateGeneratorConfig:
 
     seed: Seed
     device: Literal["auto", "cpu", "cuda"]
+    published_weights: PublishedWeights
     images: Annotated[int, Ge(2), Le(10**7)]
     classifier_images: Annotated[int, Ge(2), Le(10**7)]
     images_per_class: Annotated[int, Ge(2), Le(10**6)]

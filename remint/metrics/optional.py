@@ -1,7 +1,8 @@
 """Figures whose weights no package carries: used where they lie on this disk, else a note.
 
-Nothing here downloads, and nothing else stands in for what is absent. Weights are looked for in
-`checkpoints` of torch's hub folder (TORCH_HOME), where the packages themselves would put them.
+Nothing here downloads (remint.metrics.published does, if it is asked to), and nothing else stands
+in for what is absent. Weights are looked for in `checkpoints` of torch's hub folder (TORCH_HOME),
+where the packages themselves would put them.
 """
 
 import hashlib
@@ -27,11 +28,20 @@ def hub_file(name: str) -> Path | None:
 
     torch's names end in the first 8 hex digits of the file's sha256.
     """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if not path.is_file():
-        return None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return path if digest.startswith(path.stem.rsplit("-", 1)[1]) else None
+    path = hub_path(name)
+    return path if path.is_file() and has_hash(path, name) else None
+
+
+def hub_path(name: str) -> Path:
+    """Return where torch keeps a weights file of this name."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / name
+
+
+def has_hash(path: Path, name: str) -> bool:
+    """Say whether the file's sha256 starts with the hex digits that end the name's stem."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return digest.startswith(Path(name).stem.rsplit("-", 1)[1])
 
 
 def lpips_distance(device: torch.device) -> tuple[PairDistance | None, str]:

@@ -13,6 +13,7 @@ from remint.core.ranges import InnerShare, Resamples, Seed, Share
 from remint.images.fitting import picture_of
 from remint.images.imageset import ImageSet, Record
 from remint.metrics.pixels import PairDistance
+from remint.metrics.published import PublishedWeights
 from remint.restorer.doubt import Doubt
 from remint.restorer.ensemble import ensembled
 from remint.restorer.tiling import Network, check_tiles, restore_batch, restore_image
@@ -50,7 +51,8 @@ class EvaluateRestorerConfig:
     every image is restored in its eight turns and flips, which the figures say. batch: images of
     one size at once. tile, overlap: px, for images larger than a tile. tuning_images: pairs a
     slice by which the classical method's strength is chosen, 0 for no classical rows. resamples,
-    confidence: of the bootstrap intervals. gallery: images a group.
+    confidence: of the bootstrap intervals. gallery: images a group. published_weights: of LPIPS and
+    FID, `present` where they lie on this disk alone, or `auto`, fetched once.
     """
 
     seed: Seed
@@ -65,6 +67,7 @@ class EvaluateRestorerConfig:
     resamples: Resamples
     confidence: InnerShare
     gallery: Annotated[int, Ge(1), Le(1000)]
+    published_weights: PublishedWeights
     features: FeaturesConfig
 
     def __post_init__(self) -> None:
