@@ -28,6 +28,7 @@ from remint.generator_evaluation.scoring import (
 )
 from remint.images.imagefile import decode
 from remint.images.imageset import ImageSet, Record, pixel_id, write
+from remint.metrics import published
 from tasks import evaluate_generator
 from tasks.evaluate_generator import evaluate, sentence
 from tasks.figures.generator import Measured, Yardstick, sheets
@@ -139,6 +140,21 @@ def test_a_generator_as_good_as_fresh_reals_scores_like_the_floor(
     assert abs(metrics["kid_classifier"]) < 5 * metrics["kid_classifier_se"]
     assert "kid_classifier_floor" in metrics and "kid_plain_floor" in metrics
     assert metrics["class_accuracy"] == pytest.approx(metrics["class_accuracy_real"], abs=0.06)
+
+
+def test_weights_that_cannot_be_fetched_are_one_note_of_the_report(
+    clean: ImageSet,
+    config: EvaluateGeneratorConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch_fidelity", reason="torch-fidelity is not installed: no Inception")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(published, "inception_address", lambda: "http://127.0.0.1:9/nobody.pth")
+    evaluate(replace(config, published_weights="auto"), Copier(), clean, tmp_path / "r")
+    notes = [note for note in figures(tmp_path / "r")["notes"] if "not fetched" in note]
+    assert len(notes) == 1 and "refused" in notes[0]
 
 
 def test_the_worse_the_generator_the_worse_every_figure(

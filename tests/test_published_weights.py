@@ -14,6 +14,8 @@ from PIL import Image
 
 from remint.metrics import optional, published
 from remint.metrics.frechet import frechet_distance_of_features
+from tasks.stage import params
+from tests.sections import SECTIONS
 
 pytest.importorskip("torch_fidelity", reason="torch-fidelity is not installed: no Inception FID")
 
@@ -152,6 +154,18 @@ def test_a_folder_that_cannot_be_written_is_a_note(
     (tmp_path / "hub").write_text("a file in the folder's place")
     (note,) = fetch()
     assert optional.INCEPTION in note and str(tmp_path) not in note
+
+
+@pytest.mark.parametrize("section", ["evaluate_generator", "evaluate_restorer"])
+def test_another_word_than_present_or_auto_is_refused(
+    root: Path, tmp_path: Path, section: str
+) -> None:
+    text = (root / "params.yaml").read_text().replace("weights: present", "weights: fetch")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(
+        params.ParamsError, match=rf"{section}.published_weights: must be 'present'"
+    ):
+        params.load(section, SECTIONS[section], tmp_path / "params.yaml")
 
 
 def test_the_libraries_name_the_files_that_are_looked_for() -> None:
