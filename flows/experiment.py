@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.stages import DVC, environment
+from tasks.stage.console import discreet
 
 REMOTE = "REMINT_PUSH"
 IDENTITY = {"NAME": "remint", "EMAIL": "remint@localhost"}
@@ -21,6 +22,10 @@ IDENTITY = {"NAME": "remint", "EMAIL": "remint@localhost"}
 
 class ExperimentError(RuntimeError):
     """A run could not be saved as an experiment, sent or read; nothing else is affected."""
+
+    def __init__(self, text: str) -> None:
+        """text: shown without the passwords in it."""
+        super().__init__(discreet(text))
 
 
 def save(root: Path, name: str, files: Sequence[str]) -> str:
@@ -55,11 +60,17 @@ def push(root: Path, name: str, log: Callable[[str], None]) -> None:
     remote = os.environ.get(REMOTE)
     if not remote:
         return
+    if discreet(remote) != remote:
+        raise ExperimentError(
+            f"{REMOTE} is {remote}, and a password on a command line can be read by everybody on "
+            "this machine: name a git remote instead (git remote add)"
+        )
     command = [*DVC, "exp", "push", remote, name]
     done = subprocess.run(command, cwd=root, env=environment({}), capture_output=True, text=True)
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip() or "failed").splitlines()
-        raise ExperimentError(f"dvc exp push to {remote}: {lines[-1]}")
+        errors = [line for line in lines if line.startswith("ERROR")]  # advice follows them
+        raise ExperimentError(f"dvc exp push to {remote}: {(errors or lines)[-1]}")
     log(f"experiment {name} was pushed to {remote}")
 
 

@@ -11,6 +11,7 @@ import networkx as nx
 from ruamel.yaml import YAML
 
 from flows.stages import DVC, environment
+from tasks.stage.console import discreet
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def _edges(root: Path) -> list[tuple[str, str]]:
         [*DVC, "dag", "--dot"], cwd=root, env=environment({}), capture_output=True, text=True
     )
     if done.returncode:
-        raise ValueError(f"dvc dag: {done.stderr.strip() or 'failed'}")
+        raise ValueError(discreet(f"dvc dag: {done.stderr.strip() or 'failed'}"))
     return re.findall(r'"(.+)" -> "(.+)";', done.stdout)
 
 

@@ -26,6 +26,7 @@ from flows.servers import (
     locked,
     refuse_taken,
 )
+from tasks.stage.console import discreet
 
 POOL, LIMIT = "local-gpu", "gpu"
 # Without command, env and working_dir, each of which lets who starts a run start any program.
@@ -97,7 +98,8 @@ def prepare(env: Mapping[str, str], root: Path, schedules: bool) -> None:
             text=True,
         )
         if done.returncode and not may_fail:
-            raise NotServingError(f"prefect {command[0]}: {(done.stderr or done.stdout).strip()}")
+            said = discreet((done.stderr or done.stdout).strip())
+            raise NotServingError(f"prefect {command[0]}: {said}")
 
     ask("work-pool", "create", POOL, "--type", "process", may_fail=True)  # it may be there
     ask("work-pool", "update", POOL, "--base-job-template", str(TEMPLATE))

@@ -19,6 +19,7 @@ from prefect import settings
 
 from flows import tied
 from flows.stages import environment
+from tasks.stage.console import discreet
 
 HOST = "127.0.0.1"
 START_SECONDS = 180.0
@@ -124,7 +125,7 @@ def await_answer(
 
 def _last_words(log: IO[bytes]) -> str:
     log.seek(0)
-    return b"".join(log.readlines()[-5:]).decode(errors="replace").rstrip()
+    return discreet(b"".join(log.readlines()[-5:]).decode(errors="replace").rstrip())
 
 
 def free_port() -> int:

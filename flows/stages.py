@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows import stale, tied
+from tasks.stage.console import discreet
 
 DVC = (sys.executable, "-m", "dvc")
 TAIL_LINES = 15
@@ -105,7 +106,8 @@ def follow(
 ) -> End:
     """Run a command to its end in a process group of its own, each line told to `log`.
 
-    After `minutes` the group is ended; so it is when this is interrupted.
+    After `minutes` the group is ended; so it is when this is interrupted. Addresses are told
+    without the passwords in them.
     """
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     with _group(command, environment(context), root) as process, _limit(process, minutes) as hit:
@@ -172,7 +174,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
     assert process.stdout is not None
     for line in process.stdout:
         if line.strip() and not ADVICE.match(line):
-            yield line.rstrip()
+            yield discreet(line.rstrip())
 
 
 @contextmanager

@@ -46,6 +46,13 @@ def test_every_variable_is_explained_and_no_secret_has_a_default(folder: Path) -
         assert re.search(rf"^# .+\n(\w+=.*\n)*{name}=", text, re.MULTILINE), name
 
 
+def test_no_password_stands_on_a_command_line(services: dict[str, Any]) -> None:
+    commands = [str(service.get("command", "")) for service in services.values()]
+    assert not [command for command in commands if "PASSWORD" in command or "AUTH" in command]
+    store = services["mlflow"]["environment"]["MLFLOW_BACKEND_STORE_URI"]
+    assert store.startswith("postgresql") and store.endswith("/mlflow")
+
+
 def test_ports_open_only_where_the_user_says(services: dict[str, Any]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert len(ports) == 3 and all(port.startswith("${LISTEN:?}:") for port in ports)

@@ -99,6 +99,10 @@ def test_scheduled_runs_succeed_fail_and_say_why_and_nothing_is_left(
     refused = serving.post(f"/deployments/{often['id']}/create_flow_run", command)
     assert not refused.is_success and "command" in refused.text
 
+    commands = [" ".join(process.cmdline()) for process in spawn.left()]
+    assert any("mlflow" in command for command in commands)
+    assert not [command for command in commands if "mlflow.db" in command]
+
     good = serving.run("COMPLETED")
     assert good["auto_scheduled"] and (repo / "page").exists()
     names = subprocess.run(

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tasks.stage.console import say
+from tasks.stage.console import discreet, say
 
 FAILURES_IN_A_ROW = 3
 AWAY_SECONDS = 60.0
@@ -107,5 +107,8 @@ class _Item:
 
 
 def one_line(error: Exception) -> str:
-    """Return the first 300 characters of an error on one line, its type where it says nothing."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """Return the first 300 characters of an error on one line, its type where it says nothing.
+
+    Passwords go before the cut, which could leave half of one that is not known for what it is.
+    """
+    return discreet(" ".join(str(error).split()))[:300] or type(error).__name__

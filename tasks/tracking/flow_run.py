@@ -19,6 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from tasks.stage.console import discreet
+
 
 class FlowRun:
     """The run as the flow sees it. figures, models: what it is given at the end.
@@ -38,7 +40,7 @@ class FlowRun:
         for line in self._said:
             if line.startswith("{"):
                 return dict(json.loads(line))
-            self._log(line.rstrip())
+            self._log(discreet(line.rstrip()))
         return {}
 
     def context(self, tags: Mapping[str, str]) -> dict[str, str]:
@@ -81,7 +83,7 @@ def open_flow_run(
             assert run.opened is not None  # what it says before its end is in order
             _tell(process.stdin, status, run.figures, run.models)
             for line in process.stdout:
-                log(line.rstrip())
+                log(discreet(line.rstrip()))
 
 
 def _tell(pipe: IO[str], *words: Any) -> None:
@@ -91,7 +93,6 @@ def _tell(pipe: IO[str], *words: Any) -> None:
 
 def main() -> None:
     """Be the process: open the run that the first line tells of, end it as the second says."""
-    from tasks.stage.console import discreet
     from tasks.tracking import runs
 
     name, tags, values = json.loads(sys.stdin.readline())

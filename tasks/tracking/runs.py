@@ -151,6 +151,8 @@ class Run:
             self._send_pictures(client)
         finally:
             client.set_terminated(str(self.id), status)
+        if self.url:
+            say(f"run {self._opening.name} in MLflow: {self.url}")
 
     def _put(self, what: str, send: Any, wait: bool = False, kept: bool = False) -> None:
         opening = self._opening

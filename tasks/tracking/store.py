@@ -27,6 +27,8 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    # MLflow would print the address of a run's page with the password in it; `Run` says it itself
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 os.environ.update({**SETTINGS, **os.environ})
 
