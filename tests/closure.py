@@ -45,13 +45,13 @@ def _files(name: str, root: Path) -> list[str]:
     return [file.as_posix()] if parts[0] in PACKAGES and (root / file).is_file() else []
 
 
-def stage_module(command: str) -> str:
-    """Return the module that a stage's command runs: `python -m tasks.ingest ...`."""
-    words = command.split()
+def stage_module(command: str | list[str]) -> str:
+    """Return the module that a stage runs: `python -m tasks.ingest ...`, of several the last."""
+    words = (command if isinstance(command, str) else command[-1]).split()
     return words[words.index("-m") + 1]
 
 
-def wrong_deps(command: str, deps: list[str], root: Path) -> list[str]:
+def wrong_deps(command: str | list[str], deps: list[str], root: Path) -> list[str]:
     """Return a sentence for every file that no dependency covers, and every dependency unused."""
     code = {dep for dep in deps if dep.split("/")[0] in PACKAGES}
     run = closure(stage_module(command), root)

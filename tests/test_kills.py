@@ -46,7 +46,8 @@ def stages(root: Path) -> list[Stage]:
 
 
 def command_and_outputs(stage: dict[str, Any]) -> tuple[list[str], list[str]]:
-    command = shlex.split(stage["cmd"].replace("${ingest.path}", "data/embedded"))[1:]
+    told = stage["cmd"] if isinstance(stage["cmd"], str) else stage["cmd"][-1]
+    command = shlex.split(told.replace("${ingest.path}", "data/embedded"))[1:]
     given = [out if isinstance(out, dict) else {out: {}} for out in stage["outs"]]
     given += stage.get("metrics", [])
     return command, [path for out in given for path, how in out.items() if "persist" not in how]
