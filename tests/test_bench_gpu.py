@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from bench.gpu import frame, speed
 from bench.gpu.__main__ import MEASURES, main
 from bench.gpu.equality import compared, furthest, played
 from bench.gpu.frame import Bench
-from bench.gpu.games import every_game
+from bench.gpu.games import every_game, restorer
 from bench.gpu.sets import Sets, draw_sets
 
 IMPORTED = """
@@ -65,6 +66,59 @@ def test_a_resumed_run_ends_like_a_whole_one(bench: Bench, tmp_path: Path) -> No
     rows = result("resume", tmp_path)["rows"]
     assert [row["case"] for row in rows] == list(every_game(bench))
     assert all(row["equal"] and row["difference"] == row["floor"] == 0 for row in rows)
+
+
+def test_both_precisions_see_the_same_images_and_end_near_each_other(tmp_path: Path) -> None:
+    rows = result("precision", tmp_path)["rows"]
+    for fp32, bf16 in zip(rows[::2], rows[1::2], strict=True):
+        assert fp32["images/s"] > 0 < bf16["images/s"] and fp32["images"] == bf16["images"]
+        assert fp32["loss"] == pytest.approx(bf16["loss"], rel=0.02)
+        assert fp32["loss"] != bf16["loss"]
+
+
+def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
+    plain, compiled = result("compile", tmp_path)["rows"]
+    assert plain["images/s"] > 0 < compiled["images/s"]
+    assert plain["loss"] == pytest.approx(compiled["loss"], rel=1e-3)
+
+
+def test_the_loop_is_compared_with_bare_steps_and_feeding_is_timed_alone(tmp_path: Path) -> None:
+    rows = result("feeding", tmp_path)["rows"]
+    beside = [row for row in rows if "ratio" in row]
+    assert len(beside) == 3 == len(rows) - len(beside)
+    assert all(row["ratio"] == row["images/s"] / row["bare images/s"] > 0 for row in beside)
+    assert all(row["images/s"] > 0 for row in rows)
+
+
+def test_a_run_cut_short_keeps_its_schedule(
+    bench: Bench, sets: Sets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "MINUTES", 0.0)
+    timing = speed.timed(restorer(bench, adversarial=None), sets, 20)
+    assert timing.images < 160 and timing.figures["fidelity_loss"] > 0
+
+
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    rows = result("ranks", tmp_path)["rows"]
+    assert len(rows) == 3 and all(row["weights"] < 1e-4 for row in rows)
+    assert all(row["ratio"] == row["two images/s"] / row["images/s"] > 0 for row in rows)
+
+
+def test_one_gpu_is_no_place_for_two_processes(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    on_gpu = replace(bench, device=torch.device("cuda", 0))
+    monkeypatch.setattr(frame, "device_name", lambda device: "a GPU")
+    kept = frame.collected("ranks", MEASURES["ranks"], on_gpu, tmp_path / "ranks.json")
+    assert "one GPU" in kept.skipped and not kept.rows and not kept.failed
+    assert json.loads((tmp_path / "ranks.json").read_text())["skipped"] == kept.skipped
+
+
+def test_memory_is_told_for_three_sizes(tmp_path: Path) -> None:
+    rows = result("memory", tmp_path)["rows"]
+    assert len(rows) == 9 and all(row["MiB"] > 0 <= row["MiB an image"] for row in rows)
+    assert rows[-1]["MiB"] >= rows[0]["MiB"]
 
 
 def test_every_subcommand_says_what_it_measures() -> None:

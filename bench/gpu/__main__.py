@@ -11,13 +11,18 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from bench.gpu import equality
+from bench.gpu import equality, memory, ranks, speed
 from bench.gpu.frame import Bench, Row, collected
 from remint.core.device import pick_device
 
 MEASURES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "parity": equality.parity,
     "resume": equality.resume,
+    "precision": speed.precision,
+    "compile": speed.compile_,
+    "ranks": ranks.ranks,
+    "feeding": speed.feeding,
+    "memory": memory.memory,
 }
 
 

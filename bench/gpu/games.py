@@ -202,5 +202,5 @@ def _begin_restorer(config: TrainRestorerConfig, sets: Sets) -> Game:
 def _placed(network: nn.Module, device: torch.device, compiled: bool) -> nn.Module:
     network = network.train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compiled:
-        network.compile()
+        network.compile(backend="inductor" if device.type == "cuda" else "aot_eager")
     return network
