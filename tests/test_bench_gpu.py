@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from bench.gpu.__main__ import MEASURES, main
 from bench.gpu.equality import compared, furthest, played
 from bench.gpu.frame import Bench
 from bench.gpu.games import every_game, restorer
-from bench.gpu.sets import Sets, draw_sets
+from bench.gpu.sets import Sets, draw_files, draw_sets
 
 IMPORTED = """
 import sys
@@ -100,7 +101,7 @@ def test_a_run_cut_short_keeps_its_schedule(
 
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     rows = result("ranks", tmp_path)["rows"]
-    assert len(rows) == 3 and all(row["weights"] < 1e-4 for row in rows)
+    assert len(rows) == 2 and all(row["weights"] < 1e-4 for row in rows)
     assert all(row["ratio"] == row["two images/s"] / row["images/s"] > 0 for row in rows)
 
 
@@ -119,6 +120,60 @@ def test_memory_is_told_for_three_sizes(tmp_path: Path) -> None:
     rows = result("memory", tmp_path)["rows"]
     assert len(rows) == 9 and all(row["MiB"] > 0 <= row["MiB an image"] for row in rows)
     assert rows[-1]["MiB"] >= rows[0]["MiB"]
+
+
+def test_a_denoiser_is_measured_by_the_protocol(tmp_path: Path) -> None:
+    pictures, test = (draw_files(tmp_path / name, 72, 3) for name in ("pictures", "test"))
+    folders = ("--pictures", str(pictures), "--test", str(test))
+    training, mean, *each = result("denoise", tmp_path, *folders)["rows"]
+    assert training["images"] == 80 and len(each) == 3
+    assert mean["psnr"] == pytest.approx(sum(row["psnr"] for row in each) / 3)
+    assert mean["psnr_input"] == pytest.approx(20.17, abs=0.5)  # 20 log10(255 / 25)
+
+
+def test_a_generator_is_scored_in_its_classifier_s_space(tmp_path: Path) -> None:
+    training, space, taught = result("mint", tmp_path)["rows"]
+    assert training["images"] == 80 and space["kid"] > 0 and space["kid_se"] > 0
+    assert 0 <= taught["probe_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("subcommand", ["denoise", "mint"])
+def test_without_folders_the_long_trainings_are_skipped(subcommand: str, bench: Bench) -> None:
+    kept = frame.collected(subcommand, MEASURES[subcommand], replace(bench, tiny=False), None)
+    assert "name the folder" in kept.skipped and not kept.rows
+
+
+def test_the_page_names_every_subcommand_s_figures(tmp_path: Path) -> None:
+    for name in MEASURES:
+        if name != "memory":
+            rows = [{"case": f"the {name}", f"{name} figure": 1234.5, "equal": True}]
+            frame.Result(name, "a GPU", False, rows=rows).write(tmp_path / f"{name}.json")
+    (tmp_path / "ranks.json").unlink()
+    frame.Result("ranks", "a GPU", False, skipped="one GPU").write(tmp_path / "ranks.json")
+    assert main(["page", str(tmp_path), "--out", str(tmp_path / "page.md")]) == 0
+    page = (tmp_path / "page.md").read_text()
+    for name in set(MEASURES) - {"memory", "ranks"}:
+        assert f"## {name}" in page and f"| the {name} | 1,234 | yes |" in page
+    assert page.count("Not run.") == 1 and page.count("Skipped: one GPU.") == 1
+
+
+def test_a_page_of_nothing_and_of_another_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="found no result"):
+        main(["page", str(tmp_path), "--out", str(tmp_path / "page.md")])
+    (tmp_path / "other.json").write_text('{"rows": 1}')
+    with pytest.raises(ValueError, match=r"other\.json is no result"):
+        main(["page", str(tmp_path), "--out", str(tmp_path / "page.md")])
+
+
+def test_a_case_that_fails_is_told_and_the_next_ones_are_measured(
+    bench: Bench,
+) -> None:
+    def rows(_: Bench) -> Iterator[frame.Row]:
+        yield frame.attempted("broken", lambda: {"rate": [1.0].index(2.0)})
+        yield frame.attempted("whole", lambda: {"rate": 1.0})
+
+    kept = frame.collected("parity", rows, bench, None)
+    assert kept.failed and "not in list" in kept.rows[0]["failed"] and kept.rows[1]["rate"] == 1.0
 
 
 def test_every_subcommand_says_what_it_measures() -> None:

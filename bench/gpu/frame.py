@@ -24,7 +24,7 @@ class Bench:
     """Where and how large. tiny: seconds on a CPU, to see that it runs; folder: for what is made.
 
     pictures, test, fashion: folders given by the user (None: drawn pictures take their place);
-    minutes: of the long trainings; batch: images a round of theirs.
+    minutes: of the long trainings; batch: images a round of theirs (None: each its own).
     """
 
     device: torch.device
@@ -34,7 +34,7 @@ class Bench:
     test: Path | None = None
     fashion: Path | None = None
     minutes: float = 8.0
-    batch: int = 64
+    batch: int | None = None
 
     @property
     def name(self) -> Literal["cpu", "cuda"]:

@@ -47,11 +47,11 @@ def ranks(bench: Bench) -> Iterator[Row]:
 
 
 def _configs(bench: Bench) -> dict[str, Config]:
-    return {
+    configs: dict[str, Config] = {
         "restorer nafnet, relativistic": restorer(bench),
-        "generator r3": minting(bench, "r3"),
         "generator flow, Muon": minting(bench, "flow", optimiser=MUON),
     }
+    return configs if bench.tiny else {**configs, "generator r3": minting(bench, "r3")}
 
 
 def _compared(name: str, config: Config, sets: Sets, bench: Bench) -> Row:
