@@ -16,6 +16,7 @@ from bench.gpu.__main__ import MEASURES, main
 from bench.gpu.equality import compared, furthest, played
 from bench.gpu.frame import Bench
 from bench.gpu.games import every_game, restorer
+from bench.gpu.page import told
 from bench.gpu.sets import Sets, draw_files, draw_sets
 
 IMPORTED = """
@@ -36,10 +37,17 @@ def sets(bench: Bench) -> Sets:
     return draw_sets(bench.folder / "sets", 32, 64)
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this module's results."""
+    return tmp_path_factory.mktemp("results") / "tiny"
+
+
 def result(subcommand: str, folder: Path, *options: str) -> dict[str, Any]:
-    """Return what a tiny run on the CPU writes, once it has ended well."""
+    """Return what a tiny run on the CPU writes, once it has ended well; it runs once a folder."""
     out = folder / f"{subcommand}.json"
-    assert main([subcommand, "--device", "cpu", "--tiny", "--out", str(out), *options]) == 0
+    if not out.exists():
+        assert main([subcommand, "--device", "cpu", "--tiny", "--out", str(out), *options]) == 0
     return json.loads(out.read_text())
 
 
@@ -50,8 +58,8 @@ def test_none_of_the_stages_tools_is_imported(root: Path) -> None:
     assert told.stdout.strip() == "[]"
 
 
-def test_the_cpu_is_at_parity_with_itself(bench: Bench, tmp_path: Path) -> None:
-    rows = result("parity", tmp_path)["rows"]
+def test_the_cpu_is_at_parity_with_itself(bench: Bench, results: Path) -> None:
+    rows = result("parity", results)["rows"]
     assert [row.pop("case") for row in rows] == list(every_game(bench))
     assert all(row == dict.fromkeys(row, 0.0) and len(row) == 4 for row in rows)
 
@@ -63,28 +71,28 @@ def test_a_game_of_another_seed_is_not_at_parity(bench: Bench, sets: Sets) -> No
     assert furthest(ours.after, theirs.after) > 0.1
 
 
-def test_a_resumed_run_ends_like_a_whole_one(bench: Bench, tmp_path: Path) -> None:
-    rows = result("resume", tmp_path)["rows"]
+def test_a_resumed_run_ends_like_a_whole_one(bench: Bench, results: Path) -> None:
+    rows = result("resume", results)["rows"]
     assert [row["case"] for row in rows] == list(every_game(bench))
     assert all(row["equal"] and row["difference"] == row["floor"] == 0 for row in rows)
 
 
-def test_both_precisions_see_the_same_images_and_end_near_each_other(tmp_path: Path) -> None:
-    rows = result("precision", tmp_path)["rows"]
+def test_both_precisions_see_the_same_images_and_end_near_each_other(results: Path) -> None:
+    rows = result("precision", results)["rows"]
     for fp32, bf16 in zip(rows[::2], rows[1::2], strict=True):
         assert fp32["images/s"] > 0 < bf16["images/s"] and fp32["images"] == bf16["images"]
         assert fp32["loss"] == pytest.approx(bf16["loss"], rel=0.02)
         assert fp32["loss"] != bf16["loss"]
 
 
-def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
-    plain, compiled = result("compile", tmp_path)["rows"]
+def test_a_compiled_network_learns_the_same(results: Path) -> None:
+    plain, compiled = result("compile", results)["rows"]
     assert plain["images/s"] > 0 < compiled["images/s"]
     assert plain["loss"] == pytest.approx(compiled["loss"], rel=1e-3)
 
 
-def test_the_loop_is_compared_with_bare_steps_and_feeding_is_timed_alone(tmp_path: Path) -> None:
-    rows = result("feeding", tmp_path)["rows"]
+def test_the_loop_is_compared_with_bare_steps_and_feeding_is_timed_alone(results: Path) -> None:
+    rows = result("feeding", results)["rows"]
     beside = [row for row in rows if "ratio" in row]
     assert len(beside) == 3 == len(rows) - len(beside)
     assert all(row["ratio"] == row["images/s"] / row["bare images/s"] > 0 for row in beside)
@@ -99,8 +107,8 @@ def test_a_run_cut_short_keeps_its_schedule(
     assert timing.images < 160 and timing.figures["fidelity_loss"] > 0
 
 
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    rows = result("ranks", tmp_path)["rows"]
+def test_two_processes_train_as_one(results: Path) -> None:
+    rows = result("ranks", results)["rows"]
     assert len(rows) == 2 and all(row["weights"] < 1e-4 for row in rows)
     assert all(row["ratio"] == row["two images/s"] / row["images/s"] > 0 for row in rows)
 
@@ -116,8 +124,8 @@ def test_one_gpu_is_no_place_for_two_processes(
     assert json.loads((tmp_path / "ranks.json").read_text())["skipped"] == kept.skipped
 
 
-def test_memory_is_told_for_three_sizes(tmp_path: Path) -> None:
-    rows = result("memory", tmp_path)["rows"]
+def test_memory_is_told_for_three_sizes(results: Path) -> None:
+    rows = result("memory", results)["rows"]
     assert len(rows) == 9 and all(row["MiB"] > 0 <= row["MiB an image"] for row in rows)
     assert rows[-1]["MiB"] >= rows[0]["MiB"]
 
@@ -131,8 +139,8 @@ def test_a_denoiser_is_measured_by_the_protocol(tmp_path: Path) -> None:
     assert mean["psnr_input"] == pytest.approx(20.17, abs=0.5)  # 20 log10(255 / 25)
 
 
-def test_a_generator_is_scored_in_its_classifier_s_space(tmp_path: Path) -> None:
-    training, space, taught = result("mint", tmp_path)["rows"]
+def test_a_generator_is_scored_in_its_classifier_s_space(results: Path) -> None:
+    training, space, taught = result("mint", results)["rows"]
     assert training["images"] == 80 and space["kid"] > 0 and space["kid_se"] > 0
     assert 0 <= taught["probe_accuracy"] <= 1
 
@@ -143,18 +151,28 @@ def test_without_folders_the_long_trainings_are_skipped(subcommand: str, bench: 
     assert "name the folder" in kept.skipped and not kept.rows
 
 
-def test_the_page_names_every_subcommand_s_figures(tmp_path: Path) -> None:
-    for name in MEASURES:
-        if name != "memory":
-            rows = [{"case": f"the {name}", f"{name} figure": 1234.5, "equal": True}]
-            frame.Result(name, "a GPU", False, rows=rows).write(tmp_path / f"{name}.json")
-    (tmp_path / "ranks.json").unlink()
+def test_the_page_names_every_subcommand_s_figures(results: Path, tmp_path: Path) -> None:
+    rows = {name: result(name, results)["rows"] for name in MEASURES}
+    assert main(["page", str(results), "--out", str(tmp_path / "page.md")]) == 0
+    sections = (tmp_path / "page.md").read_text().split("\n## ")[1:]
+    assert [section.split("\n")[0] for section in sections] == list(MEASURES)
+    for section, name in zip(sections, MEASURES, strict=True):
+        for row in rows[name]:
+            assert f"\n| {' | '.join(row)} |\n" in section, name
+            assert f"\n| {' | '.join(map(told, row.values()))} |" in section, name
+        assert "At the tiny size" in section
+
+
+def test_the_page_tells_what_was_skipped_and_what_never_ran(tmp_path: Path) -> None:
     frame.Result("ranks", "a GPU", False, skipped="one GPU").write(tmp_path / "ranks.json")
-    assert main(["page", str(tmp_path), "--out", str(tmp_path / "page.md")]) == 0
-    page = (tmp_path / "page.md").read_text()
-    for name in set(MEASURES) - {"memory", "ranks"}:
-        assert f"## {name}" in page and f"| the {name} | 1,234 | yes |" in page
-    assert page.count("Not run.") == 1 and page.count("Skipped: one GPU.") == 1
+    main(["page", str(tmp_path), "--out", str(tmp_path / "page.md")])
+    text = (tmp_path / "page.md").read_text()
+    assert text.count("Not run.") == len(MEASURES) - 1 and text.count("Skipped: one GPU.") == 1
+
+
+def test_cells_say_four_figures_that_count() -> None:
+    cells = [told(value) for value in (True, 0.0123456, 12345.6, 80, "a | b", float("nan"))]
+    assert cells == ["yes", "0.01235", "12,346", "80", "a / b", "nan"]
 
 
 def test_a_page_of_nothing_and_of_another_file_is_refused(tmp_path: Path) -> None:

@@ -43,7 +43,10 @@ class Bench:
 
     @property
     def workers(self) -> int:
-        """Processes that feed a training: beside a GPU, the training's own is too slow."""
+        """Processes that feed a restorer: beside a GPU, the training's own is too slow.
+
+        Labelled images need none: one process feeds them faster than generators learn.
+        """
         return 0 if self.tiny or self.name == "cpu" else 8
 
 
@@ -65,7 +68,8 @@ class Result:
         return any("failed" in row for row in self.rows)
 
     def write(self, path: Path) -> None:
-        """Write all of it as JSON, whole or not at all."""
+        """Write all of it as JSON, whole or not at all; the folder is made where it is absent."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replaced_file(path) as file:
             file.write_text(json.dumps(vars(self), indent=1) + "\n")
 
@@ -75,6 +79,8 @@ def collected(
 ) -> Result:
     """Run a subcommand, print every row as it comes and keep the rows so far in the file."""
     result = Result(subcommand, device_name(bench.device), bench.tiny)
+    if out:
+        result.write(out)  # a path that can't be written is told before minutes are spent
     start = time.perf_counter()
     for row in _until_skipped(rows(bench), result):
         result.rows.append(row)
@@ -100,7 +106,7 @@ def attempted(name: str, measure: Callable[[], Row]) -> Row:
     """Return the case's row; one that fails says why, and the next ones are measured still."""
     try:
         return {"case": name, **measure()}
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # whatever it is, the day goes on
         words = str(error).strip().splitlines() or [type(error).__name__]
         return {"case": name, "failed": words[0][:300]}
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -43,6 +43,7 @@ from remint.training.schedule import Budget
 from remint.training.starting import StartConfig
 
 Config = TrainRestorerConfig | TrainGeneratorConfig
+C = TypeVar("C", bound=Config)
 NEVER = 10**9  # images between what is not wanted here
 ADAMW = OptimiserConfig(1e-3, 1e-5, (0.9, 0.99), 0.99, 0.0, None, 0.0)
 MUON = replace(ADAMW, muon=3e-3, warm_up=0.03)
@@ -139,7 +140,22 @@ def minting(bench: Bench, network: str, **values: Any) -> TrainGeneratorConfig:
 
 
 def every_game(bench: Bench) -> dict[str, Config]:
-    """Return the settings of every game and objective by name, each network and penalty once."""
+    """Return the settings of every game and objective by name, each network and penalty once.
+
+    At most 16 images a round, since one of them is played on the CPU at full size too.
+    """
+    return {
+        name: fed(config, batch=min(16, config.data.batch))
+        for name, config in _every_game(bench).items()
+    }
+
+
+def fed(config: C, **data: Any) -> C:
+    """Return the settings with other values in their data section."""
+    return replace(config, data=replace(config.data, **data))  # type: ignore[arg-type]
+
+
+def _every_game(bench: Bench) -> dict[str, Config]:
     hinge = MintLossConfig("hinge", None, 0.1, "approximate", 4, "diffaugment", 0.0)
     minimax = MintLossConfig("minimax", 0.0, 0.1, "exact", 4, "none", 0.0)
     softplus = MintLossConfig("non_saturating", None, 0.1, "exact", 4, "ada", 0.2)

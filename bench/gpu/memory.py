@@ -3,7 +3,6 @@
 import gc
 import resource
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -11,7 +10,7 @@ import psutil
 import torch
 
 from bench.gpu.frame import Bench, Row, attempted
-from bench.gpu.games import Config, begin, minting, restorer
+from bench.gpu.games import Config, begin, fed, minting, restorer
 from bench.gpu.sets import Sets, draw_sets
 from remint.training.loop import play_round
 
@@ -39,10 +38,7 @@ def _configs(bench: Bench) -> dict[str, Config]:
         "generator r3": minting(bench, "r3"),
         "generator flow": minting(bench, "flow"),
     }
-    return {
-        name: replace(config, data=replace(config.data, batch=batch))  # type: ignore[arg-type]
-        for name, config in kinds.items()
-    }
+    return {name: fed(config, batch=batch) for name, config in kinds.items()}
 
 
 def peak(config: Config, sets: Sets, device: torch.device) -> Row:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -40,27 +41,28 @@ def _section(name: str, about: str, result: Result | None) -> str:
     if result is None:
         return "\n\n".join([*head, "Not run."])
     took = f"On {result.device}, torch {result.torch}, in {result.seconds:g} s."
-    told = [*head, took, *([TINY] if result.tiny else [])]
+    words = [*head, took, *([TINY] if result.tiny else [])]
     if result.skipped:
-        told.append(f"Skipped: {result.skipped}.")
-    if result.rows:
-        told.append(table(result.rows))
-    return "\n\n".join(told)
+        words.append(f"Skipped: {result.skipped}.")
+    return "\n\n".join([*words, *tables(result.rows)])
 
 
-def table(rows: list[Row]) -> str:
-    """Return a Markdown table of all columns that any row has, in the order of their first one."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [columns, ["---"] * len(columns)]
-    lines += [[told(row.get(name, "")) for name in columns] for row in rows]
+def tables(rows: list[Row]) -> list[str]:
+    """Return Markdown tables: rows of equal columns that follow each other share one."""
+    return [_table(columns, list(group)) for columns, group in groupby(rows, tuple)]
+
+
+def _table(columns: tuple[str, ...], rows: list[Row]) -> str:
+    lines = [columns, ["---"] * len(columns), *([told(row[n]) for n in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def told(value: Any) -> str:
     """Return a value as a cell: four figures that count, thousands set apart."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        words = {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
-        return str(words).replace("|", "/").replace("\n", " ")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return str(value).replace("|", "/").replace("\n", " ")
     if isinstance(value, int) or not math.isfinite(value):
         return f"{value:,}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.gpu.frame import Bench, Row, Skipped, attempted
-from bench.gpu.games import MUON, begin, minting, restorer
+from bench.gpu.games import MUON, begin, fed, minting, restorer
 from bench.gpu.sets import Sets, beside, draw_files, draw_sets
 from remint.classifier.train import ClassifierConfig
 from remint.generator.generator import Minter
@@ -85,9 +85,9 @@ def denoise(bench: Bench) -> Iterator[Row]:
 def _denoising(bench: Bench) -> TrainRestorerConfig:
     config = restorer(bench, "plain_unet", precision="auto", adversarial=None)
     batch = bench.batch or config.data.batch
-    data = replace(config.data, batch=batch, patch=64, workers=bench.workers)
-    stage = StageConfig(_budget(bench, batch), MUON)
-    return replace(config, data=data, fidelity=stage, loop=replace(config.loop, log_every=20_000))
+    config = fed(config, batch=batch, patch=64, workers=bench.workers)
+    stage, loop = StageConfig(_budget(bench, batch), MUON), replace(config.loop, log_every=20_000)
+    return replace(config, fidelity=stage, loop=loop)
 
 
 def _denoiser(config: TrainRestorerConfig, sets: Sets, folder: Path) -> tuple[Restorer, Row]:
@@ -155,8 +155,7 @@ def _minting(bench: Bench, clean: ImageSet) -> TrainGeneratorConfig:
     steps = config.network.steps if bench.tiny else 16
     channels, size = int(clean.metadata["channels"]), int(clean.frame("train")["height"].iloc[0])
     network = chosen(replace(config.network, steps=steps), channels, size)
-    data = replace(config.data, batch=batch, workers=bench.workers)
-    return replace(config, network=network, data=data)
+    return replace(fed(config, batch=batch), network=network)
 
 
 def _scored(minter: Minter, clean: ImageSet, bench: Bench) -> Row:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.gpu.frame import Bench, Row, attempted, now
-from bench.gpu.games import MUON, Config, Game, begin, minting, restorer, size_of
+from bench.gpu.games import MUON, Config, Game, begin, fed, minting, restorer, size_of
 from bench.gpu.sets import Sets, draw_sets
 from remint.core.device import Precision
 from remint.training.feeding import Numbered, feed
@@ -100,17 +100,14 @@ def _told(config: Config, sets: Sets, rounds: int) -> Row:
 
 
 def _speeds(bench: Bench) -> dict[str, Config]:
-    """Return the games whose speed is measured, fed by processes beside a GPU."""
-    fed: dict[str, Config] = {
-        "restorer nafnet, pixels alone": restorer(bench, adversarial=None),
+    """Return the games whose speed is measured, the restorer fed by processes beside a GPU."""
+    return {
+        "restorer nafnet, pixels alone": fed(
+            restorer(bench, adversarial=None), workers=bench.workers
+        ),
         "generator flow, Muon": minting(bench, "flow", optimiser=MUON),
         "generator r3": minting(bench, "r3"),
     }
-    return {name: _fed(config, bench.workers) for name, config in fed.items()}
-
-
-def _fed(config: Config, workers: int) -> Config:
-    return replace(config, data=replace(config.data, workers=workers))  # type: ignore[arg-type]
 
 
 def feeding(bench: Bench) -> Iterator[Row]:
@@ -164,23 +161,22 @@ def _step(player: Player, losses: Losses) -> None:
 
 def _feeds(bench: Bench, sets: Sets, large: Sets) -> dict[str, tuple[Config, Sets]]:
     side = size_of(bench)
-    noise = restorer(bench)
-    crops = replace(noise.data, patch=side)
+    noise = fed(restorer(bench), patch=side)
     return {
-        "drawn damage": (replace(noise, data=replace(crops, noise=None)), large),
-        "noise": (replace(noise, data=crops), large),
+        "drawn damage": (fed(noise, noise=None), large),
+        "noise": (noise, large),
         "labelled": (minting(bench, "flow"), sets),
     }
 
 
 def _fed_rate(config: Config, sets: Sets, workers: int, rounds: int) -> Row:
-    """Return images/s of batches that nobody uses, after one a worker."""
+    """Return images/s of batches that nobody uses, once every worker has begun."""
     game = begin(config, sets)
     source: Numbered = game.objective.source  # type: ignore[attr-defined]
-    fed = feed(source, 0, game.batch, workers)
-    for _ in range(1 + 2 * workers):  # each worker starts, and fills what it may hold ready
-        next(fed)
+    batches = feed(source, 0, game.batch, workers)
+    for _ in range(1 + 2 * workers):  # as many as workers hold ready, two each
+        next(batches)
     start = time.perf_counter()
     for _ in range(rounds):
-        next(fed)
+        next(batches)
     return {"images/s": rounds * game.batch / (time.perf_counter() - start)}
