@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.gpu import frame, speed
+from bench.gpu import frame, ranks, speed
 from bench.gpu.__main__ import MEASURES, main
 from bench.gpu.equality import compared, furthest, played
 from bench.gpu.frame import Bench
@@ -113,6 +113,17 @@ def test_two_processes_train_as_one(results: Path) -> None:
     assert all(row["ratio"] == row["two images/s"] / row["images/s"] > 0 for row in rows)
 
 
+def test_two_processes_that_end_badly_are_told() -> None:
+    (row,) = ranks._failures([sys.executable, "-c", "raise SystemExit(3)"])
+    assert row["failed"] == "ended with status 3"
+
+
+def test_two_processes_that_never_end_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "SECONDS", 0.5)
+    (row,) = ranks._failures([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert row["failed"] == "not over after 0.5 s"
+
+
 def test_one_gpu_is_no_place_for_two_processes(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,3 +215,12 @@ def test_a_gpu_plays_the_same_games(sets: Sets, bench: Bench) -> None:
     for name, config in every_game(on_gpu).items():
         row = compared(config, sets)
         assert row["losses"] <= 1e-3 and row["gradients"] <= 1e-2, name
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("subcommand", MEASURES)
+def test_every_subcommand_runs_on_a_gpu(subcommand: str, tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    assert main([subcommand, "--device", "cuda", "--tiny", "--out", str(out)]) == 0
+    kept = json.loads(out.read_text())
+    assert bool(kept["rows"]) != bool(kept["skipped"])

@@ -66,7 +66,7 @@ def denoise(bench: Bench) -> Iterator[Row]:
     """The preset denoise's network on a folder of pictures for some minutes: Set12 at sigma 25.
 
     PSNR in dB by the published protocol, mean and each picture; the preset's rates, in the
-    precision that the device likes.
+    precision that the device likes. The aim is a mean of 30.44 dB.
     """
     if not bench.tiny and not (bench.pictures and bench.test):
         raise Skipped("name the folders: --pictures to train on, --test to measure on (Set12)")

@@ -41,9 +41,22 @@ def ranks(bench: Bench) -> Iterator[Row]:
     sets = draw_sets(bench.folder, size_of(bench), 64 if bench.tiny else 1024)
     options = ["--device", bench.name, *(["--tiny"] if bench.tiny else [])]
     command = [*LAUNCH, "-m", "bench.gpu.ranks", str(bench.folder), *options]
-    subprocess.run(command, check=True, timeout=SECONDS)
+    yield from _failures(command)
     for name, config in _configs(bench).items():
         yield attempted(name, partial(_compared, name, config, sets, bench))
+
+
+def _failures(command: list[str]) -> Iterator[Row]:
+    """Run both processes to their end; say so where it is a bad one, or none in time."""
+    with subprocess.Popen(command) as launcher:
+        try:
+            status = launcher.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            launcher.terminate()  # upon which torchrun ends what it started
+            yield {"case": "two processes", "failed": f"not over after {SECONDS} s"}
+            return
+    if status:
+        yield {"case": "two processes", "failed": f"ended with status {status}"}
 
 
 def _configs(bench: Bench) -> dict[str, Config]:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
+
 from bench.gpu.frame import Bench, Row, attempted, now
 from bench.gpu.games import MUON, Config, Game, begin, fed, minting, restorer, size_of
 from bench.gpu.sets import Sets, draw_sets
@@ -86,6 +88,7 @@ def compile_(bench: Bench) -> Iterator[Row]:
         for compiled in (False, True):
             one = replace(config, compile=compiled, precision="bf16")
             words = "compiled" if compiled else "as it is"
+            torch.compiler.reset()  # nothing compiled before is found again
             yield attempted(f"{name}, {words}", partial(_told, one, sets, rounds))
 
 
