@@ -1,0 +1,112 @@
+"""Do minted images help rare classes? `python -m bench.long_tail`, on images whose answer is known.
+
+The training images of Fashion-MNIST (../shared/data, or REMINT_BENCH_DATA) are thinned from 1,000
+of the first class to 10 of the last, the validation images with them; all 10,000 test images stay.
+A generator learns from what is left, every class equally often, mints until all classes have as
+many images as the first, and the stage evaluate_synthetic judges. Printed is each arm's recall of
+the three rarest classes, of all classes, and what the stage says of the rarest.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.starting import run_stage
+from remint.images import imageset
+from remint.images.imageset import ImageSet, Record
+from remint.utility.arms import ARMS
+from tasks.commands import presets
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("REMINT_BENCH_DATA", ROOT.parent / "shared/data")) / "fashion-mnist"
+MOST, LEAST, RAREST = 1000, 10, 3
+VALIDATION = 0.2  # validation images for one of training, at least 2 of a class
+
+
+def main() -> None:
+    """Thin, train, mint and judge; see --help."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of training, on one thread")
+    parser.add_argument("--folder", type=Path, help="where to keep everything; none: nowhere")
+    given = parser.parse_args()
+    if not DATA.is_dir():
+        raise SystemExit(f"error: there is no {DATA}; set REMINT_BENCH_DATA")
+    with tempfile.TemporaryDirectory() as scratch:
+        print(table(judged(given.folder or Path(scratch), given.minutes)))
+
+
+def judged(folder: Path, minutes: float) -> Path:
+    """Go from images to the stage's report, and return its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    params = _params(folder / "params.yaml", minutes)
+    whole, clean, model = (folder / name for name in ("whole", "clean", "model"))
+    synthetic, withheld = folder / "synthetic", folder / "withheld"
+    run_stage("ingest", params, DATA, whole, folder / "ingest")
+    thin(ImageSet(whole), clean)
+    run_stage("train_generator", params, clean, model)
+    export = (model, clean, synthetic, folder / "export")
+    run_stage("export_synthetic", params, *export, "--withheld", withheld)
+    report = folder / "report"
+    run_stage("evaluate_synthetic", params, clean, synthetic, report, "--withheld", withheld)
+    return report
+
+
+def thin(whole: ImageSet, path: Path) -> None:
+    """Write the set with its long tail: of class k of K, MOST * (LEAST / MOST)^(k / (K - 1))."""
+    names = whole.class_names
+    share = {k: (LEAST / MOST) ** (k / (len(names) - 1)) for k in range(len(names))}
+    most = {
+        (split, k): max(2, round(MOST * part * share[k]))
+        for split, part in (("train", 1.0), ("val", VALIDATION))
+        for k in share
+    }
+    taken: Counter[tuple[str, int]] = Counter()
+
+    def records() -> Iterator[Record]:
+        for row, image in whole.images():
+            kind = row["split"], row["label"]
+            taken[kind] += 1
+            if row["split"] == "test" or taken[kind] <= most[kind]:
+                yield Record(row["id"], image, row["split"], row["source"], label=row["label"])
+
+    kept = {"class_names": names, "channels": whole.metadata["channels"]}
+    imageset.write(path, records(), metadata=kept)
+
+
+def _params(path: Path, minutes: float) -> Path:
+    path.write_text((ROOT / "params.yaml").read_text())
+    presets.apply_preset("fashion", path)
+    trained: dict[str, Any] = {
+        "budget": {"images": None, "minutes": minutes},
+        "data": {"balanced": True},
+        "snapshots": {"every": 10**9, "probe": None, "select": "kid"},
+    }
+    exported = {"balance": True, "per_class": 0, "formats": ["set"]}
+    presets.change(path, {"train_generator": trained, "export_synthetic": exported})
+    return path
+
+
+def table(report: Path) -> str:
+    """Return the arms' recall as lines of text, and what is said of the rarest classes."""
+    frame = pd.read_csv(report / "by_class.csv")
+    rare = frame.nsmallest(RAREST, "real_images")
+    lines = [f"{'arm':44} {'of the rarest, %':>16} {'of all, %':>10}"]
+    for arm, about in ARMS.items():
+        column = f"recall_{arm}"
+        if frame[column].notna().any():
+            means = 100 * rare[column].mean(), 100 * frame[column].mean()
+            lines.append(f"{about.title:44} {means[0]:16.1f} {means[1]:10.1f}")
+    told = json.loads((report / "utility.json").read_text())["classes"]
+    names = set(rare["class"])
+    return "\n".join([*lines, *(row["text"] for row in told if row["class"] in names)])
+
+
+if __name__ == "__main__":
+    main()
