@@ -19,8 +19,14 @@ import torch
 from remint.core.atomic import replaced_folder, settle_leftovers
 from remint.core.device import pick_device
 from remint.generator.generator import CARD, DISCRIMINATOR_WEIGHTS, FORMAT, WEIGHTS, Minter
+from remint.generator.keeping import BEST
 from remint.generator.starting import GeneratorStartConfig
-from remint.generator.train import GeneratorReport, TrainGeneratorConfig, train_generator
+from remint.generator.train import (
+    JUMPS,
+    GeneratorReport,
+    TrainGeneratorConfig,
+    train_generator,
+)
 from remint.images.imageset import ImageSet
 from remint.networks.weights import save_network
 from remint.training.distributed import process_group, rank
@@ -31,6 +37,7 @@ from tasks.tracking import runs
 from tasks.training import single_run
 from tasks.training.log import UNFINISHED, TrainingLog
 
+TOLD = ("images", "minutes")
 COLUMNS, ROWS = 10, 20  # of a sample grid: images a class, and at most so many classes
 
 
@@ -86,27 +93,49 @@ def _run(
         runs.stage_run("train_generator", config, data) as run,
         closing(TrainingLog(model / UNFINISHED, run)) as log,
     ):
+        ended: dict[str, GeneratorReport] = {}
         for report in reports:
-            take(report, log, config.budget.images)
-        publish(model, report)
-        run.metrics({f"selected_{name}": value for name, value in report.best.items()})
+            take(report, log, config, [one for name, one in ended.items() if name != report.stage])
+            ended[report.stage] = report
+        chosen = publish(model, list(ended.values()))
+        run.metrics({f"selected_{name}": value for name, value in chosen.best.items()})
         run.artifact(model / "history.csv")
-        run.model("generator", model, served_example(report.minter))
+        run.model("generator", model, served_example(chosen.minter))
 
 
-def take(report: GeneratorReport, log: TrainingLog, total: int | None) -> None:
-    """Take one report down."""
-    progress = report.progress
-    if progress.note:
-        say(f"train_generator: {progress.note}")
+def take(
+    report: GeneratorReport,
+    log: TrainingLog,
+    config: TrainGeneratorConfig,
+    before: Sequence[GeneratorReport],
+) -> None:
+    """Take one report down; images and minutes go on from the stages before."""
+    own = report.progress
+    if own.note:
+        say(f"train_generator: {own.note}")
         return
-    values = {**progress.losses, **(report.figures if report.fresh else {})}
-    if progress.losses:
-        log.row("generator", progress.images, progress, values)
-    if progress.sample_due:
-        log.picture(sample_grid(report.minter), progress.images)
+    images, minutes = (
+        sum(getattr(one.progress, what) for one in (*before, report)) for what in TOLD
+    )
+    progress = replace(own, images=images, minutes=minutes)
+    # a run of one stage calls its curves "generator", whatever the network
+    stage_name = report.stage if config.adversarial and before else "generator"
+    values = {**own.losses, **(report.figures if report.fresh else {})}
+    if own.losses:
+        log.row(stage_name, images, progress, values)
+    if own.sample_due:
+        log.picture(sample_grid(report.minter), images)
     shown = f"KID {report.figures['selection_kid']:.4f}" if report.figures else "no snapshot yet"
-    log.tell("generator", progress, total, shown)
+    log.tell(stage_name, progress, total_images(config), shown)
+
+
+def total_images(config: TrainGeneratorConfig) -> int | None:
+    """Return the images of all stages, None where one is bounded by minutes alone."""
+    jumps = config.adversarial
+    budgets = [config.budget] if config.network.name != JUMPS else []
+    budgets += [jumps.budget] if jumps else []
+    counts = [budget.images for budget in budgets]
+    return None if None in counts else sum(count for count in counts if count)
 
 
 def served_example(minter: Minter) -> pd.DataFrame:
@@ -125,26 +154,44 @@ def sample_grid(minter: Minter) -> np.ndarray:
     return np.ascontiguousarray(grid.reshape(rows * side, COLUMNS * side, channels))
 
 
-def publish(model: Path, report: GeneratorReport) -> None:
-    """Put the best snapshot, and the last, in place of what lies in the folder, or nothing."""
-    unfinished, minter = model / UNFINISHED, report.minter
+def publish(model: Path, ended: Sequence[GeneratorReport]) -> GeneratorReport:
+    """Put the best snapshot, and the last, in place of what lies in the folder, or nothing.
+
+    Of two stages the one whose snapshot is better is published, the other beside it, whole, in a
+    folder of its name. Returns the report of the one that was chosen.
+    """
+    criterion = ended[0].criterion
+    chosen = min(ended, key=lambda report: report.best[criterion])
+    with replaced_folder(model) as folder:
+        for report in ended:
+            place = folder if report is chosen else folder / report.stage
+            place.mkdir(exist_ok=True)
+            put(report, place, ended)
+        for name in ("history.csv", "samples"):
+            copy = shutil.copytree if name == "samples" else shutil.copy2
+            copy(model / UNFINISHED / name, folder / name)
+    return chosen
+
+
+def put(report: GeneratorReport, folder: Path, ended: Sequence[GeneratorReport]) -> None:
+    """Write one stage's generator: its best snapshot, its last, its scores and its card."""
+    minter, seen = report.minter, list(ended)[: list(ended).index(report) + 1]
     card: dict[str, Any] = {
         **minter.card,
         "format": FORMAT,
-        "images_seen": report.progress.images,
-        "minutes": round(report.progress.minutes, 2),
+        "images_seen": sum(one.progress.images for one in seen),
+        "minutes": round(sum(one.progress.minutes for one in seen), 2),
         "selected": report.best,
         "torch": torch.__version__,
     }
-    with replaced_folder(model) as folder:
-        shutil.copy2(unfinished / "best.safetensors", folder / WEIGHTS)
-        for name in ("history.csv", "snapshots.json"):
-            shutil.copy2(unfinished / name, folder)
-        shutil.copytree(unfinished / "samples", folder / "samples")
-        save_network(folder / "last.safetensors", minter.network)
-        if minter.discriminator is not None:
-            save_network(folder / DISCRIMINATOR_WEIGHTS, minter.discriminator)
-        (folder / CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
+    if len(ended) > 1:
+        card["stages"] = {one.stage: one.best for one in ended}
+    shutil.copy2(report.folder / BEST, folder / WEIGHTS)
+    shutil.copy2(report.folder / "snapshots.json", folder)
+    save_network(folder / "last.safetensors", minter.network)
+    if minter.discriminator is not None:
+        save_network(folder / DISCRIMINATOR_WEIGHTS, minter.discriminator)
+    (folder / CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

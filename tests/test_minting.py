@@ -48,6 +48,7 @@ CONFIG = TrainGeneratorConfig(
     loss=MintLossConfig("relativistic", None, 0.1, "exact", 2, "ada", 0.2),
     budget=Budget(96, None),
     optimiser=OptimiserConfig(1e-3, 1e-4, (0.0, 0.9), 0.99, 0.0, None, 0.0),
+    adversarial=None,
     snapshots=SnapshotConfig(32, 20, 0.0, 1.0, 2.0, None, "kid"),
     loop=LoopConfig(1, None, 50, 16, 1000, 16, 2, HealthConfig(None, 1e6, 0.9, None, 1, 0.5)),
 )

@@ -11,6 +11,7 @@ from torch import nn
 
 from remint.generator.generator import Minter
 from remint.generator.networks.catalogue import GeneratorConfig
+from remint.generator.networks.flow import FlowGenerator, JumpDiscriminator
 from remint.training.checkpoint import differences
 from remint.training.starting import NONE, StartConfig, compared, told
 
@@ -54,7 +55,8 @@ def take_over(begun: Begun, start: Minter, *, strict: bool) -> dict[str, Any]:
     fits, and if `strict` where anything but the classes does not.
     """
     unfit: list[str] = []
-    if start.card["network"]["name"] != begun.config.name:
+    kinds = start.card["network"]["name"], begun.config.name
+    if kinds[0] != kinds[1] and kinds != ("flow", "adversarial_flow"):
         raise ValueError(_refusal(start, begun, unfit))
     old, new = start.class_names or UNLABELLED, list(begun.class_names) or UNLABELLED
     if begun.config.name == "vae" and old != new:
@@ -73,8 +75,17 @@ def take_over(begun: Begun, start: Minter, *, strict: bool) -> dict[str, Any]:
         raise ValueError(_refusal(start, begun, unfit))
     for ours, fitting, _ in states:
         ours.load_state_dict(fitting, strict=False)
+    if kinds == ("flow", "adversarial_flow"):
+        begin_game(begun.generator, begun.discriminator, begun.generator)
     fresh = [name for name in new if name not in old]
     return {"fingerprint": start.fingerprint, "not_taken": unfit, "new_classes": fresh}
+
+
+def begin_game(generator: nn.Module, discriminator: nn.Module | None, before: nn.Module) -> None:
+    """Give both sides of an adversarial flow the weights of a flow."""
+    assert isinstance(before, FlowGenerator) and isinstance(discriminator, JumpDiscriminator)
+    generator.load_state_dict(before.state_dict())
+    discriminator.begin_from(before)
 
 
 def by_class(network: nn.Module, old: Sequence[str], new: Sequence[str]) -> dict[str, torch.Tensor]:

@@ -1,33 +1,35 @@
-"""Training a generator: one game, snapshots scored on the way, the best kept beside the last."""
+"""Training a generator: snapshots are scored on the way, the best is kept beside the last."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Le
 
-from remint.core.atomic import replaced_file
 from remint.core.device import DeviceName, Precision, pick_device, resolved
 from remint.core.ranges import Seed, Threads
 from remint.generator.data import LabelledDataConfig, LabelledSource
 from remint.generator.generator import Minter
+from remint.generator.keeping import Keeper
 from remint.generator.networks.catalogue import (
+    FLOWS,
     GeneratorConfig,
     build_discriminator,
     build_generator,
     chosen,
 )
-from remint.generator.objectives.base import MintingSetup
+from remint.generator.objectives.adversarial_flow import JumpLossConfig
+from remint.generator.objectives.base import MintingObjective, MintingSetup
 from remint.generator.objectives.catalogue import build_objective
 from remint.generator.objectives.game import MintLossConfig
 from remint.generator.selection import SnapshotConfig, SnapshotScores
-from remint.generator.starting import Begun, GeneratorStartConfig, freeze, take_over
+from remint.generator.starting import Begun, GeneratorStartConfig, begin_game, freeze, take_over
 from remint.images.imageset import ImageSet
-from remint.networks.weights import count_parameters, network_note, save_network
+from remint.networks.weights import count_parameters
 from remint.training.checkpoint import CheckpointStore, run_settings
-from remint.training.distributed import rank, refuse_batch_norm
+from remint.training.distributed import refuse_batch_norm
 from remint.training.loop import fit
 from remint.training.objective import LoopConfig
 from remint.training.optimisers import OptimiserConfig
@@ -35,12 +37,26 @@ from remint.training.players import Player, Players
 from remint.training.progress import Progress
 from remint.training.schedule import Budget
 
-BEST = "best.safetensors"
+JUMPS: Literal["adversarial_flow"] = "adversarial_flow"
+
+
+@dataclass(frozen=True)
+class AdversarialConfig:
+    """The game after flow, or by itself: its budget and optimisers, jumps an image, its losses."""
+
+    budget: Budget
+    optimiser: OptimiserConfig
+    steps: Annotated[int, Ge(1), Le(64)]
+    loss: JumpLossConfig
 
 
 @dataclass(frozen=True)
 class TrainGeneratorConfig:
-    """The train_generator section of params.yaml."""
+    """The train_generator section of params.yaml.
+
+    adversarial: what the network adversarial_flow trains by, and flow afterwards (null: it does
+    not), from its averaged weights; `loss` is of every game.
+    """
 
     seed: Seed
     device: DeviceName
@@ -53,16 +69,24 @@ class TrainGeneratorConfig:
     loss: MintLossConfig
     budget: Budget
     optimiser: OptimiserConfig
+    adversarial: AdversarialConfig | None
     snapshots: SnapshotConfig
     loop: LoopConfig
 
 
 @dataclass(frozen=True)
 class GeneratorReport:
-    """Where training stands; figures: of the last snapshot; fresh: they are new; best: so far."""
+    """Where a stage stands; figures: of the last snapshot; fresh: they are new; best: so far.
 
+    stage: the name of the network that it trains; folder: of the stage's checkpoints and snapshots;
+    criterion: the figure of `best` whose lowest value is chosen.
+    """
+
+    stage: str
+    folder: Path
     progress: Progress
     minter: Minter
+    criterion: str
     figures: dict[str, float]
     fresh: bool = False
     best: dict[str, float] = field(default_factory=dict)
@@ -75,32 +99,68 @@ def train_generator(
     stop_reason: Callable[[], str | None] = lambda: None,
     start: Minter | None = None,
 ) -> Iterator[GeneratorReport]:
-    """Train, resuming from `checkpoints` where a run was cut off.
+    """Train stage by stage, resuming from `checkpoints` where a run was cut off.
 
     start: whose weights the networks have at first; needed just where config.start names a model.
-    `best.safetensors` in that folder holds the chosen snapshot, and `snapshots.json` all scores.
+    `best.safetensors` in a stage's folder holds its chosen snapshot, `snapshots.json` all scores.
     Raises what `fit` raises, and ValueError where set, settings and start do not fit together.
     """
     device = pick_device(config.device, config.threads)
     config.loop.check_parts(config.data.batch)
     source = LabelledSource(clean, config.data, config.seed)
-    network = chosen(config.network, source.channels, source.size)
-    precision = resolved(device, config.precision)
-    config = replace(config, network=network, precision=precision)
-    players, begun = build_players(config, source, device, start)
-    minter = current_minter(config, source, players, clean, begun)
-    keeper = Keeper(checkpoints, SnapshotScores(source, clean, config.snapshots, device), minter)
-    setup = MintingSetup(
-        source, network.latent, config.seed, device, precision, config.compile, keeper.failure
-    )
-    objective = build_objective(network, config.loss, setup)
-    config.loop.health.refuse_unwatched(objective.emits)
+    config = replace(config, precision=resolved(device, config.precision))
     identity = run_identity(config, clean, start)
-    store = CheckpointStore(checkpoints / "game", identity, config.loop.keep)
-    for progress in fit(objective, players, config.loop, config.budget, store, stop_reason):
-        keeper.note(progress)
-        fresh = keeper.seen == progress.images
-        yield GeneratorReport(progress, minter, keeper.figures, fresh, keeper.best)
+    scores = SnapshotScores(source, clean, config.snapshots, device)
+    criterion = scores.criterion
+    before: torch.nn.Module | None = None
+    for name, settings in stages(config, source.channels, source.size).items():
+        players, begun = build_players(settings, source, device, start, before)
+        folder = checkpoints if before is None else checkpoints / name
+        minter = current_minter(settings, source, players, clean, begun)
+        keeper = Keeper(folder, scores, minter)
+        objective = stage_objective(settings, source, device, keeper.failure)
+        store = CheckpointStore(folder / "game", identity, config.loop.keep)
+        for progress in fit(objective, players, config.loop, settings.budget, store, stop_reason):
+            keeper.note(progress)
+            told = keeper.figures, keeper.seen == progress.images, keeper.best
+            yield GeneratorReport(name, folder, progress, minter, criterion, *told)
+        before = players.average
+
+
+def stages(
+    config: TrainGeneratorConfig, channels: int, size: int
+) -> dict[str, TrainGeneratorConfig]:
+    """Return the settings of each stage by the name of its network, in their order.
+
+    Raises ValueError where adversarial flow has no settings, or another network has some.
+    """
+    network, jumps = chosen(config.network, channels, size), config.adversarial
+    if (network.name == JUMPS and not jumps) or (network.name not in FLOWS and jumps):
+        raise ValueError(
+            f"adversarial: found {'settings' if jumps else 'none'} for the network {network.name}; "
+            f"it is what {JUMPS} trains by, and flow if asked to"
+        )
+    first: dict[str, TrainGeneratorConfig] = {network.name: replace(config, network=network)}
+    if not jumps:
+        return first
+    jumping = replace(network, name=JUMPS, steps=jumps.steps, guidance=1.0)
+    game = replace(config, network=jumping, budget=jumps.budget, optimiser=jumps.optimiser)
+    return {JUMPS: game} if network.name == JUMPS else {**first, JUMPS: game}
+
+
+def stage_objective(
+    settings: TrainGeneratorConfig,
+    source: LabelledSource,
+    device: torch.device,
+    failure: Callable[[], str | None],
+) -> MintingObjective:
+    """Return what a stage trains by; ValueError where health watches what it never says."""
+    about = settings.network.latent, settings.seed, device, settings.precision
+    setup = MintingSetup(source, *about, settings.compile, failure)
+    jumps = settings.adversarial.loss if settings.adversarial else None
+    objective = build_objective(settings.network, settings.loss, setup, jumps)
+    settings.loop.health.refuse_unwatched(objective.emits)
+    return objective
 
 
 def run_identity(
@@ -117,11 +177,16 @@ def run_identity(
 
 
 def build_players(
-    config: TrainGeneratorConfig, source: LabelledSource, device: torch.device, start: Minter | None
+    config: TrainGeneratorConfig,
+    source: LabelledSource,
+    device: torch.device,
+    start: Minter | None,
+    before: torch.nn.Module | None = None,
 ) -> tuple[Players, dict[str, Any]]:
     """Return both networks with their optimisers, and what the card says of their start.
 
-    Without a start, weights follow from the seed alone.
+    before: the flow that an earlier stage trained, whose weights this one begins from. Without it
+    and without a start, weights follow from the seed alone.
     """
     classes = max(1, len(source.class_names))
     torch.manual_seed(config.seed)
@@ -130,6 +195,8 @@ def build_players(
     config.start.check_given(start.fingerprint if start else None)
     begun = Begun(config.network, source.class_names, network, discriminator)
     told = {"start": take_over(begun, start, strict=config.start.strict)} if start else {}
+    if before is not None:
+        begin_game(network, discriminator, before)
     freeze(discriminator, config.start.freeze)
     sides = [
         _placed(side, config.compile, device)
@@ -170,44 +237,3 @@ def current_minter(
     return Minter(players.average, None, card, players.device).watching(
         players.discriminator.network if players.discriminator else None
     )
-
-
-class Keeper:
-    """Scores snapshots at their interval and keeps the best one on disk, its score with it."""
-
-    def __init__(self, folder: Path, snapshots: SnapshotScores, minter: Minter) -> None:
-        self.folder, self.snapshots, self.minter = folder, snapshots, minter
-        self.figures: dict[str, float] = {}
-        self.seen = -1
-        path = folder / "snapshots.json"
-        self.scores: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
-        self.best: dict[str, float] = json.loads(network_note(folder / BEST) or "{}")
-
-    def note(self, progress: Progress) -> None:
-        """Look if it is time, and keep the snapshot where it is the best so far.
-
-        What a killed or rolled back run saw of images to come is forgotten; the best is not.
-        """
-        self.scores = [score for score in self.scores if score["images"] <= progress.images]
-        earlier = [score for score in self.scores if score["images"] < progress.images]
-        every, last = self.snapshots.config.every, earlier[-1]["images"] if earlier else 0
-        due = progress.finished or progress.images // every > last // every
-        if not due or progress.note or progress.images == self.seen:
-            return
-        self.seen = progress.images
-        self.figures = self.snapshots.score(self.minter)
-        score = {"images": progress.images, **self.figures}
-        self.scores = [*earlier, score]
-        criterion = self.snapshots.criterion
-        better = not self.best or (score[criterion] <= self.best[criterion] and not self.failure())
-        self.best = score if better else self.best
-        if rank() == 0:
-            if better:
-                save_network(self.folder / BEST, self.minter.network, json.dumps(score))
-            with replaced_file(self.folder / "snapshots.json") as path:
-                path.write_text(json.dumps(self.scores, indent=1))
-
-    def failure(self) -> str | None:
-        """Look before a checkpoint is kept as good, and say what is wrong."""
-        most = max((score["diversity_ratio"] for score in self.scores), default=0.0)
-        return self.snapshots.failure(self.snapshots.signs(self.minter), most)

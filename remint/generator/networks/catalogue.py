@@ -7,7 +7,7 @@ from annotated_types import Ge, Le
 from torch import nn
 
 from remint.core.device import Precision
-from remint.generator.networks.flow import FlowGenerator
+from remint.generator.networks.flow import FlowGenerator, JumpDiscriminator, JumpGenerator
 from remint.generator.networks.generators import (
     ArticleDiscriminator,
     ArticleGenerator,
@@ -25,6 +25,7 @@ GENERATORS = {
 }
 DISCRIMINATORS = {"conv": ConvDiscriminator, "article": ArticleDiscriminator, "r3": R3Discriminator}
 
+FLOWS = {"flow": FlowGenerator, "adversarial_flow": JumpGenerator}
 WITHOUT_GAME = ("vae", "flow")
 
 
@@ -33,10 +34,11 @@ class GeneratorConfig:
     """Which pair of networks (auto: see `chosen`), how wide each, and the length of the latent.
 
     Of flow alone: steps of Heun's method an image, and guidance (1: none; arXiv 2207.12598). Its
-    latent is as long as an image has values.
+    latent is as long as an image has values, as that of adversarial_flow, whose steps are jumps and
+    whose discriminator is as wide as its generator, since it may begin from its weights.
     """
 
-    name: Literal["auto", "conv", "article", "r3", "vae", "flow"]
+    name: Literal["auto", "conv", "article", "r3", "vae", "flow", "adversarial_flow"]
     width: Annotated[int, Ge(8), Le(4096)]
     discriminator_width: Annotated[int, Ge(8), Le(4096)]
     latent: Annotated[int, Ge(1), Le(1_000_000)]
@@ -51,7 +53,7 @@ def chosen(config: GeneratorConfig, channels: int, size: int) -> GeneratorConfig
     """
     if config.name == "auto":
         config = replace(config, name="flow")
-    return replace(config, latent=channels * size**2) if config.name == "flow" else config
+    return replace(config, latent=channels * size**2) if config.name in FLOWS else config
 
 
 def sampling_precision(name: str) -> Precision:
@@ -59,13 +61,14 @@ def sampling_precision(name: str) -> Precision:
 
     Flow adds its calls up in fp32, so that bf16 inside them moves a pixel by less than one level.
     """
-    return "auto" if name == "flow" else "fp32"
+    return "auto" if name in FLOWS else "fp32"
 
 
 def build_generator(config: GeneratorConfig, channels: int, size: int, classes: int) -> nn.Module:
     """Return the generator for N,C,S,S images; ValueError for a size that it can't make."""
-    if config.name == "flow":
-        return FlowGenerator(channels, size, classes, config.width, config.steps, config.guidance)
+    if config.name in FLOWS:
+        shape = channels, size, classes, config.width
+        return FLOWS[config.name](*shape, config.steps, config.guidance)
     return GENERATORS[config.name](channels, size, classes, config.latent, config.width)
 
 
@@ -75,4 +78,6 @@ def build_discriminator(
     """Return the discriminator, None for what has no game."""
     if config.name in WITHOUT_GAME:
         return None
+    if config.name in FLOWS:
+        return JumpDiscriminator(channels, size, classes, config.width)
     return DISCRIMINATORS[config.name](channels, size, classes, config.discriminator_width)

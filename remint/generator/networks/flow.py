@@ -1,7 +1,8 @@
-"""The network of flow matching: image, time and class in, velocity out; sampling by Heun's method.
+"""The network of flow matching: image, time and class in, velocity out; sampling, and its rival.
 
 A U-Net of plain residual blocks on the folded image (pixel-unshuffle by 2), two levels, without
-normalisation; time and class scale and shift each block (FiLM, arXiv 1709.07871).
+normalisation; time and class scale and shift each block (FiLM, arXiv 1709.07871). Its half on the
+way in, with a line at the end, is the discriminator of adversarial flow.
 """
 
 import math
@@ -50,17 +51,10 @@ class CodedBlock(nn.Module):
         return x + self.second(F.relu(self.first(x) * (1 + scale) + shift))
 
 
-class FlowGenerator(nn.Module):
-    """Noise N,C,S,S and labels to images N,C,S,S in about [-1, 1], by integrating the velocity.
+class CodedTrunk(nn.Module):
+    """The way in: images N,C,S,S and a code to both levels; S: a multiple of 4."""
 
-    S: a multiple of 4. width: of the folded image's level; the lower level has twice as many.
-    steps: of Heun's method, 2 * steps - 1 calls of the network an image; guidance g: the velocity
-    is g times the class's less g - 1 times that without a class, in two calls (1: one call).
-    """
-
-    def __init__(
-        self, channels: int, size: int, classes: int, width: int, steps: int, guidance: float
-    ) -> None:
+    def __init__(self, channels: int, size: int, classes: int, width: int) -> None:
         super().__init__()
         if size % SMALLEST_SIDE:
             raise ValueError(
@@ -68,29 +62,47 @@ class FlowGenerator(nn.Module):
                 "set ingest.size to the nearest one"
             )
         self.shape, self.classes = (channels, size, size), classes
-        self.steps, self.guidance = steps, guidance
         folded, wide = channels * FOLD**2, 2 * width
-        before, low, after = BLOCKS
         self.code = TimeAndClass(classes)
         self.beginning = nn.Conv2d(folded, width, 3, padding=1)
-        self.before = nn.ModuleList(CodedBlock(width) for _ in range(before))
+        self.before = nn.ModuleList(CodedBlock(width) for _ in range(BLOCKS[0]))
         self.down = nn.Conv2d(width, wide, 2, stride=2)
-        self.low = nn.ModuleList(CodedBlock(wide) for _ in range(low))
-        self.up = nn.ConvTranspose2d(wide, width, 2, stride=2)
-        self.after = nn.ModuleList(CodedBlock(width) for _ in range(after))
-        self.ending = nn.Conv2d(width, folded, 3, padding=1)
-        nn.init.zeros_(self.ending.weight)
-        nn.init.zeros_(self.ending.bias)  # type: ignore[arg-type]
+        self.low = nn.ModuleList(CodedBlock(wide) for _ in range(BLOCKS[1]))
 
-    def velocity(self, x: torch.Tensor, times: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the velocity N,C,S,S at x and times [N]; label `classes` stands for none."""
-        code = self.code(times, labels)
+    def inward(self, x: torch.Tensor, code: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return features [N, width, S/2, S/2] and [N, 2 width, S/4, S/4]."""
         h = self.beginning(F.pixel_unshuffle(x, FOLD))
         for block in self.before:
             h = block(h, code)
         low = self.down(h)
         for block in self.low:
             low = block(low, code)
+        return h, low
+
+
+class FlowGenerator(CodedTrunk):
+    """Noise N,C,S,S and labels to images N,C,S,S in about [-1, 1], by integrating the velocity.
+
+    width: of the folded image's level; the lower level has twice as many. steps: of Heun's method,
+    2 * steps - 1 calls of the network an image; guidance g: the velocity is g times the class's
+    less g - 1 times that without a class, in two calls (1: one call).
+    """
+
+    def __init__(
+        self, channels: int, size: int, classes: int, width: int, steps: int, guidance: float
+    ) -> None:
+        super().__init__(channels, size, classes, width)
+        self.steps, self.guidance = steps, guidance
+        self.up = nn.ConvTranspose2d(2 * width, width, 2, stride=2)
+        self.after = nn.ModuleList(CodedBlock(width) for _ in range(BLOCKS[2]))
+        self.ending = nn.Conv2d(width, channels * FOLD**2, 3, padding=1)
+        nn.init.zeros_(self.ending.weight)
+        nn.init.zeros_(self.ending.bias)  # type: ignore[arg-type]
+
+    def velocity(self, x: torch.Tensor, times: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the velocity N,C,S,S at x and times [N]; label `classes` stands for none."""
+        code = self.code(times, labels)
+        h, low = self.inward(x, code)
         h = h + self.up(low)
         for block in self.after:
             h = block(h, code)
@@ -118,3 +130,45 @@ class FlowGenerator(nn.Module):
             return velocity
         free = self.velocity(x, times, torch.full_like(labels, self.classes)).float()
         return free + self.guidance * (velocity - free)
+
+
+class JumpGenerator(FlowGenerator):
+    """The same network, sampled by `steps` jumps of equal length in time: one call a jump."""
+
+    def forward(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        x = z.view(-1, *self.shape)
+        for step in range(self.steps):
+            x = self.jump(x, x.new_full((x.shape[0],), step / self.steps), labels)
+        return x.clamp(-1, 1)
+
+    def jump(self, x: torch.Tensor, times: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return float32 N,C,S,S at times + 1 / steps."""
+        return x + self.velocity(x, times, labels).float() / self.steps
+
+
+class JumpDiscriminator(CodedTrunk):
+    """Images on their way, their times and labels to logits [N]; without times, finished ones."""
+
+    def __init__(self, channels: int, size: int, classes: int, width: int) -> None:
+        super().__init__(channels, size, classes, width)
+        self.head = nn.Linear(2 * width, 1)
+
+    def begin_from(self, generator: CodedTrunk) -> None:
+        """Take the generator's way in: features of images on their way, before the game starts."""
+        own = self.state_dict()
+        shared = {name: t for name, t in generator.state_dict().items() if name in own}
+        self.load_state_dict({**own, **shared})
+
+    def levels(self) -> list[nn.Module]:
+        """Return what is trained of each resolution, from the image on."""
+        return [
+            nn.ModuleList([self.beginning, self.before]),
+            nn.ModuleList([self.down, self.low]),
+        ]
+
+    def forward(
+        self, x: torch.Tensor, labels: torch.Tensor, times: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        times = x.new_ones(x.shape[0]) if times is None else times
+        _, low = self.inward(x, self.code(times, labels))
+        return self.head(F.relu(low).mean(dim=(2, 3))).squeeze(1)

@@ -109,19 +109,19 @@ class GameObjective(MintingObjective):
     def discriminator_losses(self, players: Players, chunk: LabelledBatch, share: float) -> Losses:
         """Return the game's loss and, on every penalty round, gamma / 2 (R1 + R2)."""
         assert players.discriminator
-        labels, counters, network = chunk.labels, chunk.counters, players.discriminator.network
-        logits_of = partial(self._logits, network, labels, counters)
+        counters, network = chunk.counters, players.discriminator.network
+        logits_of = partial(self._logits, network, chunk.labels, counters)
         with torch.no_grad(), self.autocast():
-            fakes = players.generator.network(self.latents("d", counters), labels).float()
+            reals, fakes = self._shown(players, chunk)
         due = self.gamma > 0 and chunk.round % self.config.penalty_every == 0
         exact = due and self.config.penalty == "exact"
-        reals, fakes = chunk.real.requires_grad_(exact), fakes.requires_grad_(exact)
+        reals, fakes = reals.requires_grad_(exact), fakes.requires_grad_(exact)
         precision = "fp32" if due else self.setup.precision  # penalties in fp32
         twice = differentiable_twice(network) if exact else nullcontext()
         with twice, autocast(self.device, precision):
             real, fake = logits_of(reals, "real"), logits_of(fakes, "fake")
         losses: Losses = {
-            "total": self.game.discriminator_loss(real, fake),
+            "total": self._discriminator_loss(real, fake),
             "discriminator_accuracy": accuracy(real.detach(), fake.detach(), self.config.game),
             "real_sign": real.detach().sign().mean(),
         }
@@ -130,6 +130,14 @@ class GameObjective(MintingObjective):
             r2 = self._penalty(logits_of, fakes, fake, "fake", counters)
             losses["total"] = losses["total"] + self._penalty_weight(share) * (r1 + r2)
         return losses
+
+    def _shown(self, players: Players, chunk: LabelledBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the real and the minted images of the discriminator's step."""
+        fakes = players.generator.network(self.latents("d", chunk.counters), chunk.labels)
+        return chunk.real, fakes.float()
+
+    def _discriminator_loss(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        return self.game.discriminator_loss(real, fake)
 
     def _penalty_weight(self, share: float) -> float:
         """gamma / 2, gamma falling on a cosine, times the rounds that one penalty stands for."""
