@@ -20,6 +20,7 @@ from PIL import Image
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import save_card, save_weights
 from tasks.commands import inbox
+from tasks.commands.restore_files import in_time
 
 NETWORK = NetworkConfig(name="dncnn", width=4, encoder=(), middle=0, stem=1, depth=2)
 
@@ -77,6 +78,26 @@ def test_a_bomb_of_pixels_is_quarantined_with_the_option_that_would_let_it_in(
     assert "limit of 100,000,000; shrink it or raise max_pixels (--max-pixels)" in (
         capsys.readouterr().out
     )
+
+
+def test_an_image_that_takes_too_long_is_quarantined_and_tried_again_when_asked(
+    places, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrive(places[0] / "a.png")
+    slow = inbox.one_pass(*places, str(model), "cpu", max_seconds=-1.0)
+    assert slow == {"quarantined": 1} and not (places[1] / "a.png").exists()
+    assert "took too long" in capsys.readouterr().out
+    assert one_pass(places, model) == {"known": 1}
+    assert one_pass(places, model, again=True) == {"restored": 1}
+    assert results(places[1]) == {"a.png", "quarantine.csv"}
+
+
+def test_time_is_looked_at_between_tiles_too() -> None:
+    tiles = in_time([1, 2, 3], 3, time.monotonic() + 0.05)
+    assert next(tiles) == 1
+    time.sleep(0.06)
+    with pytest.raises(ValueError, match="1 of 3 tiles were done"):
+        next(tiles)
 
 
 def test_each_image_is_restored_once_and_stays_where_it_is(places, model: Path) -> None:

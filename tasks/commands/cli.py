@@ -101,9 +101,14 @@ def _add_inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add("inbox", metavar="IN", type=Path, help="the folder that is watched")
     add("out", metavar="OUT", type=Path, help="where results, ledger and quarantine list go")
     add("--model", default="champion", help=MODEL_HELP)
-    add("--again", action="store_true", help="also what another model restored before")
+    add(
+        "--again",
+        action="store_true",
+        help="also what was quarantined, or restored by another model",
+    )
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
     add("--max-pixels", type=int, default=MAX_PIXELS, help="quarantine larger images")
+    add("--max-seconds", type=float, default=1800.0, help="quarantine what takes longer")
     add("--json", action="store_true", help="the counts as JSON in the last line")
 
 
@@ -141,9 +146,8 @@ def _restore(given: argparse.Namespace) -> None:
 def _inbox(given: argparse.Namespace) -> None:
     from tasks.commands import inbox
 
-    counts = inbox.one_pass(
-        given.inbox, given.out, given.model, given.device, given.again, given.max_pixels
-    )
+    limits = given.max_pixels, given.max_seconds
+    counts = inbox.one_pass(given.inbox, given.out, given.model, given.device, given.again, *limits)
     inbox.tell(counts, given.inbox, given.json)
 
 

@@ -38,6 +38,7 @@ OF_THE_MACHINE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
     *(errno.EACCES, errno.EPERM, errno.ESTALE),
 }
+MAX_SECONDS = 1800.0  # that one image may take
 SETTLED_SECONDS = 5.0  # a file that changed since then may still be on its way
 
 
@@ -67,6 +68,7 @@ def one_pass(
     device: str,
     again: bool = False,
     max_pixels: int = MAX_PIXELS,
+    max_seconds: float = MAX_SECONDS,
 ) -> Counter[str] | None:
     """Restore what is new; return how many files were what, None while another pass is at work."""
     if not inbox.is_dir():
@@ -79,7 +81,7 @@ def one_pass(
     except Timeout:
         return None
     with held, closing(Ledger(out / LEDGER, inbox)) as ledger:
-        worker = Worker(ledger, out, model, device, again, max_pixels)
+        worker = Worker(ledger, out, model, device, again, max_pixels, max_seconds)
         counts = Counter(worker.take(arrival) for arrival in scan(inbox))
         write_quarantine(ledger, out / QUARANTINE)
     return counts
@@ -106,10 +108,17 @@ class Worker:
     """Takes one file after another; the model is loaded for the first that needs it."""
 
     def __init__(
-        self, ledger: Ledger, out: Path, model: str, device: str, again: bool, max_pixels: int
+        self,
+        ledger: Ledger,
+        out: Path,
+        model: str,
+        device: str,
+        again: bool,
+        max_pixels: int,
+        max_seconds: float,
     ) -> None:
         self.ledger, self.out, self.device, self.again = ledger, out, device, again
-        self.max_pixels = max_pixels
+        self.max_pixels, self.max_seconds = max_pixels, max_seconds
         self.folder = champion_or_shipped() if model == "champion" else chosen_restorer(model)
         self.fingerprint = "+".join(map(model_fingerprint, members(self.folder)))
         self.models: Models | None = None
@@ -140,7 +149,8 @@ class Worker:
         return unchanged and not self._due(known)
 
     def _due(self, known: Entry) -> bool:
-        return self.again and known.outcome == RESTORED and known.model != self.fingerprint
+        other_model = known.outcome == RESTORED and known.model != self.fingerprint
+        return self.again and (known.outcome == QUARANTINED or other_model)
 
     def _restore(self, arrival: Arrival, content: str, known: Entry | None) -> str:
         ours, target = known is not None and known.output, self.out / arrival.name
@@ -186,6 +196,7 @@ class Worker:
             mark=None,
             max_pixels=self.max_pixels,
             force=force,
+            until=time.monotonic() + self.max_seconds,
         )
 
     def _quarantine(self, arrival: Arrival, content: str, reason: str, output: bool = False) -> str:

@@ -2,11 +2,13 @@
 
 import os
 import sys
+import time
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -22,11 +24,12 @@ from remint.restorer.doubt import Doubt, promise
 from remint.restorer.ensemble import NOTE, ensembled
 from remint.restorer.restorer import Restorer
 from remint.restorer.shipped import suited
-from remint.restorer.tiling import check_tiles, restore_image
+from remint.restorer.tiling import Place, check_tiles, restore_image
 from tasks.commands import doubt_files, mask_files, photo, photo_writing
 from tasks.commands.plans import RestoreJob, plan, real_path
 from tasks.stage.console import progress, say
 
+T = TypeVar("T")
 LISTED = 5
 WATCHED_PIXELS = 2**22  # from here on a picture shows its own progress
 
@@ -41,7 +44,8 @@ class RestoreOptions:
     IPTC term of the outputs, None by what is done. max_pixels: larger images are refused. mask: a
     picture of the one image's size; where it is white is filled, the rest stays as it is. ensemble:
     the mean over the eight turns and flips. precision: of the network, as in `Restorer`. doubt: a
-    map of doubt is written beside each picture.
+    map of doubt is written beside each picture. until: of time.monotonic(), when a picture is given
+    up, between two of its tiles.
     """
 
     model: Path
@@ -57,6 +61,7 @@ class RestoreOptions:
     ensemble: bool = False
     precision: Precision = "auto"
     doubt: bool = False
+    until: float | None = None
 
     def __post_init__(self) -> None:
         check_tiles(self.tile, self.overlap)
@@ -226,7 +231,27 @@ def _tiled(
     watch = partial(progress, label=f"restore {job.name}")
     watched = watch if pixels.shape[0] * pixels.shape[1] >= WATCHED_PIXELS else iter
     network = ensembled(restorer, options.ensemble)
-    return restore_image(network, pixels, options.tile, options.overlap, watched)
+
+    def bounded(tiles: Sequence[Place]) -> Iterator[Place]:
+        return in_time(watched(tiles), len(tiles), options.until)
+
+    check_time(options.until, "a page was still to be done")
+    return restore_image(network, pixels, options.tile, options.overlap, bounded)
+
+
+def in_time(tiles: Iterable[T], total: int, until: float | None) -> Iterator[T]:
+    """Yield the tiles; ValueError when one would begin after `until`."""
+    for done, tile in enumerate(tiles):
+        check_time(until, f"{done:,} of {total:,} tiles were done")
+        yield tile
+
+
+def check_time(until: float | None, standing: str) -> None:
+    """Raise ValueError after `until`, with the inbox's option that gives more time."""
+    if until is not None and time.monotonic() > until:
+        raise ValueError(
+            f"it took too long: {standing}; shrink it, or give it more --max-seconds and --again"
+        )
 
 
 def _format(job: RestoreJob, page: photo.Photo) -> str:
