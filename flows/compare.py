@@ -2,7 +2,8 @@
 
 Each variant runs in a copy of its own (`dvc exp run --temp`), one after another: the checkout stays
 as it is. `python -m flows.compare` compares the generators: the seed article's, a VAE, the small
-convolutional one, R3GAN's and flow matching, on the same images for as long as params.yaml says.
+convolutional one, R3GAN's, flow matching and a game after it, on the same images for as long as
+params.yaml says.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from flows import exclusive, experiment, servers, stages
 from flows.pipeline import DEFAULTS, figure_rows
 from tasks.tracking.flow_run import open_flow_run
 
-Value = str | int | float | bool | list[float] | None
+Value = str | int | float | bool | list[float] | dict[str, Any] | None
 Settings = dict[str, Value]  # dotted keys of params.yaml
 NETWORK = "train_generator.network"
 LOSS, OPTIMISER = "train_generator.loss", "train_generator.optimiser"
@@ -32,6 +33,21 @@ ADAM_OF_GAMES: Settings = {
     f"{OPTIMISER}.betas": [0.0, 0.9],
     f"{OPTIMISER}.rate_end": 2.0e-4,
     "train_generator.loop.clip": None,
+}
+# A round of the game takes as long as some five of flow matching
+JUMPS: dict[str, Any] = {
+    "budget": {"images": 12_800, "minutes": None},
+    "optimiser": {
+        "rate": 2.0e-4,
+        "rate_end": 2.0e-5,
+        "betas": [0.0, 0.9],
+        "beta2_end": 0.99,
+        "weight_decay": 0.0,
+        "muon": None,
+        "warm_up": 0.02,
+    },
+    "steps": 4,
+    "loss": {"transport": 0.0, "transport_end": 0.0, "fidelity": 1.0},
 }
 VARIANTS: dict[str, Settings] = {
     "article": {
@@ -60,6 +76,11 @@ VARIANTS: dict[str, Settings] = {
         f"{NETWORK}.discriminator_width": 32,
     },
     "flow": {f"{NETWORK}.name": "flow", f"{LOSS}.augment": "none"},
+    "adversarial_flow": {
+        f"{NETWORK}.name": "flow",
+        f"{LOSS}.augment": "none",
+        "train_generator.adversarial": JUMPS,
+    },
 }
 SHARED: Settings = {"ingest.size": 32}  # a size that all of them have
 GOAL = "report_augmentation"
@@ -88,6 +109,9 @@ def starts(root: Path) -> list[str]:
 
 
 def _text(value: Value) -> str:
+    """Return a value as `dvc exp run -S` reads it: in dicts, names without quotes."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_text(inner)}" for name, inner in value.items()) + "}"
     return value if isinstance(value, str) else json.dumps(value)
 
 

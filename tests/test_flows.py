@@ -9,12 +9,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
+from ruamel.yaml import YAML
 
 from flows import compare, exclusive, experiment, graph, inbox, pipeline, promotion, stages
 from tasks.tracking.flow_run import open_flow_run
@@ -305,6 +308,18 @@ def test_variants_become_experiments_side_by_side_and_the_checkout_stays(
         tables = [a.data for a in client.read_artifacts() if a.key == "comparison"]
     assert any('"a": 2' in str(table) and '"b": 3' in str(table) for table in tables)
     assert not git(repo, "status", "--porcelain")
+
+
+def test_every_value_of_the_variants_arrives_in_params_as_it_was(
+    tmp_path: Path, root: Path
+) -> None:
+    path = tmp_path / "params.yaml"
+    for values in compare.VARIANTS.values():
+        path.write_text((root / "params.yaml").read_text())
+        apply_overrides(path, [f"{key}={compare._text(value)}" for key, value in values.items()])
+        read = YAML(typ="safe").load(path)
+        for key, value in values.items():
+            assert reduce(lambda part, name: part[name], key.split("."), read) == value
 
 
 def test_a_cancelled_flow_ends_its_stage(repo: Path, server: None) -> None:
