@@ -1,10 +1,14 @@
-"""What a flow tells Prefect must never cost the work that it tells of."""
+"""What a flow tells Prefect, of itself and of one that was killed; never at the work's cost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging import Logger, LoggerAdapter
+from uuid import UUID
 
 import httpx
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed, State
 
 
 class PrefectAwayError(RuntimeError):
@@ -17,7 +21,7 @@ def server_may_be_away(log: Logger | LoggerAdapter[Logger]) -> Iterator[None]:
     try:
         yield
     except httpx.TransportError as error:
-        log.warning("Prefect's server did not take the artifacts: %s", error)
+        log.warning("Prefect's server did not take what it was told: %s", error)
 
 
 @contextmanager
@@ -30,3 +34,19 @@ def end_told() -> Iterator[None]:
             f"Prefect's server went away ({error}), so it was not told how this run ended; what "
             "the stages made stands, and another run goes on from there"
         ) from error
+
+
+def close_killed(run_id: str, log: Logger | LoggerAdapter[Logger]) -> None:
+    """Tell Prefect that a run crashed whose process was killed, where it is thought to go on."""
+    with server_may_be_away(log), get_client(sync_client=True) as client:
+        try:
+            killed = client.read_flow_run(UUID(run_id))
+        except ObjectNotFound:
+            return  # it was told to another server
+        if killed.state is None or killed.state.is_final():
+            return
+        crashed: State[None] = Crashed(
+            message="Its process was killed; the next run in its checkout says so."
+        )
+        client.set_flow_run_state(killed.id, crashed, force=True)
+        log.info("flow run %s, which was killed, is closed as crashed", killed.name)

@@ -16,11 +16,13 @@ class CheckoutBusyError(RuntimeError):
 
 
 @contextmanager
-def checkout(root: Path, who: str) -> Iterator[None]:
+def checkout(root: Path, who: str, run_id: str = "") -> Iterator[str]:
     """Hold the checkout at `root` for `who` while the block runs; a dead holder holds nothing.
 
-    Raises CheckoutBusyError, which names the holder, where another run holds it: a FileLock does
-    not know who holds it, so the holder writes that into the file, which filelock leaves as it is.
+    Yields the id of the run that held it before, where that was killed and could tell nobody, else
+    "". Raises CheckoutBusyError, which names the holder, where another run holds it: a FileLock
+    does not know who holds it, so the holder writes that into the file, which filelock leaves as it
+    is, and takes it out at its end.
     """
     path = root / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,12 +30,21 @@ def checkout(root: Path, who: str) -> Iterator[None]:
         held = FileLock(path).acquire(blocking=False)
     except Timeout:
         raise CheckoutBusyError(
-            f"this checkout is in use by {path.read_text('utf-8').strip() or 'another flow run'}; "
+            f"this checkout is in use by {_lines(path)[0] or 'another flow run'}; "
             "start again when it has ended, or run in another clone"
         ) from None
     with held:
-        path.write_text(f"flow run {who} (process {os.getpid()})\n", encoding="utf-8")
-        yield
+        killed = _lines(path)[1]
+        path.write_text(f"flow run {who} (process {os.getpid()})\n{run_id}\n", encoding="utf-8")
+        try:
+            yield killed
+        finally:
+            path.write_text("", encoding="utf-8")
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the two lines of the file, who holds it and the run's id, "" where it has fewer."""
+    return [*path.read_text("utf-8").split("\n"), "", ""][:2]
 
 
 @contextmanager

@@ -115,7 +115,10 @@ def walk(
     """
     log, name, root = get_run_logger(), str(flow_run.get_name()), Path.cwd()
     tags = {"flow": str(flow_run.get_flow_name()), "flow_run": name}
-    with exclusive.checkout(root, name), open_flow_run(name, tags, log.info) as run:
+    held = exclusive.checkout(root, name, str(flow_run.get_id()))
+    with held as killed, open_flow_run(name, tags, log.info) as run:
+        if killed:
+            away.close_killed(killed, log)
         order = graph.read(root)
         order = graph.with_ancestors(order, goals) if goals else order
         trainings = [stage.name for stage in order if stage.name in promotion.BEGUN]

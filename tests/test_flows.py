@@ -11,15 +11,17 @@ import time
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 from prefect.client.orchestration import get_client
+from prefect.states import Running
 from prefect.testing.utilities import prefect_test_harness
 from ruamel.yaml import YAML
 
-from flows import compare, exclusive, experiment, graph, inbox, pipeline, promotion, stages
+from flows import away, compare, exclusive, experiment, graph, inbox, pipeline, promotion, stages
 from tasks.tracking.flow_run import open_flow_run
 from tests.servers import EVALUATE, quick_repository
 
@@ -168,6 +170,22 @@ def test_a_checkout_is_held_by_one_run_which_the_other_names(repo: Path) -> None
         pass
     with exclusive.checkout(repo, "slow-cat"):
         assert "slow-cat" in (repo / exclusive.LOCK).read_text()
+
+
+def test_a_run_that_was_killed_is_closed_as_crashed_by_the_next(
+    repo: Path, server: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(pipeline.pipeline, state=Running())
+        (repo / exclusive.LOCK).parent.mkdir(parents=True, exist_ok=True)
+        (repo / exclusive.LOCK).write_text(f"flow run killed (process 1)\n{run.id}\n")
+        with exclusive.checkout(repo, "next") as killed:
+            away.close_killed(killed, logging.getLogger("flow"))
+        state = client.read_flow_run(run.id).state
+        assert state is not None and state.is_crashed() and "killed" in str(state.message)
+    with exclusive.checkout(repo, "third") as killed:
+        assert killed == ""
+    away.close_killed(str(uuid4()), logging.getLogger("flow"))  # of another server
 
 
 def test_stages_wait_for_a_neighbours_lock(repo: Path) -> None:
