@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 def discreet(text: str) -> str:
     """Return the text with user names and passwords inside addresses replaced by stars."""
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
+    return re.sub(r"://[^/\s]+@", "://***@", text)
 
 
 def say(text: str) -> None:
