@@ -76,7 +76,9 @@ def test_a_password_in_an_address_is_not_shown_when_the_server_is_away(place: Pa
 
 
 def test_users_and_passwords_in_addresses_become_stars() -> None:
-    text = console.discreet(f"s3://a:{SECRET}@{SECRET}@store/x and postgresql://u:{SECRET}@db:1/m, a@b.c")
+    text = console.discreet(
+        f"s3://a:{SECRET}@{SECRET}@store/x and postgresql://u:{SECRET}@db:1/m, a@b.c"
+    )
     assert text == "s3://***@store/x and postgresql://***@db:1/m, a@b.c"
 
 

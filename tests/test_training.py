@@ -18,9 +18,10 @@ from remint.core.device import resolved
 from remint.corruptions.pairs import FIELDS
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
-from remint.restorer.data import DataConfig, NoiseConfig, PairSource, batches
+from remint.restorer.data import DataConfig, NoiseConfig, PairSource
 from remint.restorer.networks.catalogue import DiscriminatorConfig, NetworkConfig
 from remint.restorer.objective import RestorationLossConfig
+from remint.restorer.rounds import batches
 from remint.restorer.train import Report, StageConfig, TrainRestorerConfig, train_restorer
 from remint.training.checkpoint import CheckpointError
 from remint.training.health import Diverged, HealthConfig, HealthMonitor

@@ -12,13 +12,18 @@ from bench.gpu.frame import Bench
 from bench.gpu.sets import Sets
 from remint.core.device import pick_device
 from remint.generator.data import LabelledDataConfig, LabelledSource
-from remint.generator.networks.catalogue import GeneratorConfig, chosen
-from remint.generator.objectives.base import MintingSetup
-from remint.generator.objectives.catalogue import build_objective
+from remint.generator.networks.catalogue import GeneratorConfig
+from remint.generator.objectives.adversarial_flow import JumpLossConfig
 from remint.generator.objectives.game import MintLossConfig
 from remint.generator.selection import SnapshotConfig
 from remint.generator.starting import GeneratorStartConfig
-from remint.generator.train import TrainGeneratorConfig, build_players
+from remint.generator.train import (
+    AdversarialConfig,
+    TrainGeneratorConfig,
+    build_players,
+    stage_objective,
+    stages,
+)
 from remint.restorer.data import DataConfig, NoiseConfig, PairSource
 from remint.restorer.networks.catalogue import (
     DiscriminatorConfig,
@@ -114,7 +119,7 @@ def restorer(bench: Bench, network: str = "nafnet", **values: Any) -> TrainResto
 def minting(bench: Bench, network: str, **values: Any) -> TrainGeneratorConfig:
     """Return the settings of a generator, with its discriminator where it has one."""
     full = GeneratorConfig(network, 256 if network == "r3" else 96, 256, 64, 8, 1.0)  # type: ignore[arg-type]
-    if network in ("flow", "vae", "article"):
+    if network in ("flow", "adversarial_flow", "vae", "article"):
         full = replace(full, width=64, discriminator_width=96)
     if bench.tiny:
         full = replace(full, width=16, discriminator_width=16, latent=8, steps=2)
@@ -133,6 +138,7 @@ def minting(bench: Bench, network: str, **values: Any) -> TrainGeneratorConfig:
         ),
         budget=Budget(NEVER, None),
         optimiser=ADAMW if without else RIVALS,
+        adversarial=None,
         snapshots=SnapshotConfig(NEVER, 20, 0.0, 1.0, 2.0, None, "kid"),
         loop=LOOP,
     )
@@ -159,6 +165,8 @@ def _every_game(bench: Bench) -> dict[str, Config]:
     hinge = MintLossConfig("hinge", None, 0.1, "approximate", 4, "diffaugment", 0.0)
     minimax = MintLossConfig("minimax", 0.0, 0.1, "exact", 4, "none", 0.0)
     softplus = MintLossConfig("non_saturating", None, 0.1, "exact", 4, "ada", 0.2)
+    unchanged = replace(softplus, game="relativistic", augment="none", augment_probability=0.0)
+    jumps = AdversarialConfig(Budget(NEVER, None), RIVALS, 4, JumpLossConfig(0.2, 0.005, 1.0))
     unet = DiscriminatorConfig("unet", 8 if bench.tiny else 32, False)
     return {
         "restorer nafnet, relativistic": restorer(bench),
@@ -171,6 +179,9 @@ def _every_game(bench: Bench) -> dict[str, Config]:
         "generator vae": minting(bench, "vae"),
         "generator flow": minting(bench, "flow"),
         "generator flow, Muon": minting(bench, "flow", optimiser=MUON),
+        "generator adversarial_flow": minting(
+            bench, "adversarial_flow", loss=unchanged, adversarial=jumps
+        ),
     }
 
 
@@ -180,15 +191,10 @@ def begin(config: Config, sets: Sets) -> Game:
         return _begin_restorer(config, sets)
     device = pick_device(config.device, config.threads)
     source = LabelledSource(sets.clean, config.data, config.seed)
-    network = chosen(config.network, source.channels, source.size)
-    config = replace(config, network=network)
-    players, _ = build_players(config, source, device, None)
-    setup = MintingSetup(
-        source, network.latent, config.seed, device, config.precision, config.compile
-    )
-    return Game(
-        build_objective(network, config.loss, setup), players, config.loop, config.data.batch
-    )
+    *_, settings = stages(config, source.channels, source.size).values()
+    players, _ = build_players(settings, source, device, None)
+    objective = stage_objective(settings, source, device, lambda: None)
+    return Game(objective, players, config.loop, config.data.batch)
 
 
 def _begin_restorer(config: TrainRestorerConfig, sets: Sets) -> Game:

@@ -7,7 +7,7 @@ errors:
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,9 @@ from annotated_types import Ge, Le
 from remint.core.arrays import scale
 from remint.core.randomness import counter_uniform, generator
 from remint.core.ranges import Share, Workers
+from remint.images.decoded import DecodedImages, decoded
 from remint.images.imageset import ImageSet
-from remint.training.feeding import feed, fits_memory
+from remint.training.feeding import feed, keeps_in_memory
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,24 @@ class LabelledSource:
         self.labels = class_numbers(frame["label"], len(self.class_names), str(clean.path))
         self.positions = frame["position"].to_numpy()
         self.members = [np.flatnonzero(self.labels == c) for c in np.unique(self.labels)]
-        # a balanced order turns through the permutations of all classes, for either side
+        self._remember()
+        need = len(frame) * self.size**2 * self.channels
+        self.stack: np.ndarray | DecodedImages | None
+        if keeps_in_memory(need, config.memory_share, config.workers):
+            self.stack = np.stack([i for _, i in clean.images("train")])
+        else:
+            self.stack = decoded(clean, "train")
+
+    def _remember(self) -> None:
+        """A balanced order turns through the permutations of all classes, for either side."""
         self._shuffled = lru_cache(maxsize=4 * (len(self.members) + 2))(self._permutation)
-        bytes_needed = len(frame) * self.size**2 * self.channels
-        fits = fits_memory(bytes_needed, config.memory_share)
-        self.stack = np.stack([i for _, i in clean.images("train")]) if fits else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_shuffled"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._remember()
 
     def __len__(self) -> int:
         """Return the number of training images."""

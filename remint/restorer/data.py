@@ -4,10 +4,9 @@ errors:
     ValueError   the sets do not belong together, hold no training pair, or need a patch size
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -18,9 +17,11 @@ from remint.core.randomness import counter_uniform, generator
 from remint.core.ranges import Share, Workers
 from remint.corruptions.pairs import draw_training_recipe, training_config
 from remint.corruptions.windows import replay_window
+from remint.images.decoded import DecodedImages, decoded
 from remint.images.imageset import ImageSet
-from remint.training.feeding import feed, fits_memory
+from remint.training.feeding import keeps_in_memory
 
+Images = list[np.ndarray] | np.ndarray | DecodedImages
 FLAT = 4.0  # levels of 0..255: what deviates less is shown as often as this
 
 
@@ -52,7 +53,8 @@ class DataConfig:
     batch: images a round, over all processes; patch: side of the crops (null: whole images, which
     must then be of one size); augment: flips or all eight turns and flips; noise: shown beside or
     instead of the corrupted set's pairs; workers: 0 reads in the training process; memory_share:
-    decoded images are kept in memory up to this share of what is free; detail: above 0, images are
+    decoded images are kept in memory up to this share of what is free, larger sets and those that
+    processes share in a mapped file; detail: above 0, images are
     not shown equally often but in proportion to this power of the deviation of their pixels, so
     that sky and blurred ground, of which photographs are full, don't fill the training.
     """
@@ -64,31 +66,6 @@ class DataConfig:
     workers: Workers
     memory_share: Share
     detail: Annotated[float, Ge(0), Le(4)]
-
-
-@dataclass(frozen=True)
-class PairBatch:
-    """One round: damaged and clean, float32 N,C,H,W in [-1, 1].
-
-    images: of all processes; round: its number in the run.
-    """
-
-    images: int
-    round: int
-    damaged: torch.Tensor
-    clean: torch.Tensor
-
-    def chunks(self, parts: int) -> list[Self]:
-        """Split into equal parts (fewer where there are fewer images)."""
-        pairs = zip(self.damaged.chunk(parts), self.clean.chunk(parts), strict=True)
-        return [replace(self, damaged=d, clean=c) for d, c in pairs]
-
-    def to(self, device: torch.device) -> Self:
-        """Move to the device, channels-last."""
-        last = torch.channels_last
-        damaged = self.damaged.to(device, memory_format=last, non_blocking=True)
-        clean = self.clean.to(device, memory_format=last, non_blocking=True)
-        return replace(self, damaged=damaged, clean=clean)
 
 
 class PairSource:
@@ -109,7 +86,7 @@ class PairSource:
         self.training = training_config(corrupted.metadata["training"]) if self._drawn else None
         self.rows = _training_rows(clean, corrupted, self.on_the_fly)
         self._check_sizes()
-        self.stacks = self._decode() if self._fits_memory() else None
+        self.stacks = self._decode() if self._keeps_in_memory() else self._mapped()
         self.shares = self._shares() if config.detail else None
 
     @property
@@ -154,12 +131,23 @@ class PairSource:
                 f"{min(map(min, sizes))} px; lower the patch, or set ingest to leave those out"
             )
 
-    def _fits_memory(self) -> bool:
+    def _keeps_in_memory(self) -> bool:
         copies = 1 if self.on_the_fly else 2
         need = sum(r["height"] * r["width"] * r["channels"] for r in self.rows) * copies
-        return fits_memory(need, self.config.memory_share)
+        return keeps_in_memory(need, self.config.memory_share, self.config.workers)
 
-    def _decode(self) -> tuple[list[np.ndarray] | np.ndarray, list[np.ndarray] | np.ndarray]:
+    def _mapped(self) -> tuple[DecodedImages, DecodedImages] | None:
+        """Return damaged and clean images by member, from files; the clean ones twice as below."""
+        clean = decoded(self.clean, "train")
+        damaged = clean if self.on_the_fly else decoded(self.corrupted, "train")
+        if clean is None or damaged is None:
+            return None
+        clean = clean.at(np.array([row["clean_position"] for row in self.rows]))
+        if self.on_the_fly:
+            return clean, clean
+        return damaged.at(np.array([row["position"] for row in self.rows])), clean
+
+    def _decode(self) -> tuple[Images, Images]:
         wanted = {row["clean_position"] for row in self.rows}
         every = self.clean.images("train")
         images = {row["position"]: image for row, image in every if row["position"] in wanted}
@@ -188,8 +176,8 @@ class PairSource:
         members = [self._order(int(k) // total)[int(k) % total] for k in counters]
         config = self.config
         whole = config.patch is None and config.augment == "none" and config.noise is None
-        if whole and self.stacks and isinstance(self.stacks[0], np.ndarray):
-            damaged, clean = (np.asarray(stack)[members] for stack in self.stacks)
+        if whole and self.stacks and not (self.on_the_fly or isinstance(self.stacks[0], list)):
+            damaged, clean = (stack[np.array(members)] for stack in self.stacks)
         else:
             draws = counter_uniform(self.seed, "crops", counters, 5)
             numbered = zip(counters, members, draws, strict=True)
@@ -270,11 +258,3 @@ def _stacked(images: list[np.ndarray]) -> list[np.ndarray] | np.ndarray:
 def _to_float(images: np.ndarray) -> torch.Tensor:
     """uint8, or float32 on the same 0..255 scale, N,H,W,C to float32 N,C,H,W in [-1, 1]."""
     return scale(torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, -3))))
-
-
-def batches(source: PairSource, first: int) -> Iterator[PairBatch]:
-    """Yield rounds from image `first` on, the same whatever the number of workers."""
-    config = source.config
-    fed = feed(source, first, config.batch, config.workers)
-    for number, pair in enumerate(fed, first // config.batch):
-        yield PairBatch(config.batch, number, *pair)

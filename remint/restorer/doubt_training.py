@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import torch
 
 from remint.core.ranges import Images, InnerShare
-from remint.restorer.data import PairBatch, PairSource, batches
+from remint.restorer.data import PairSource
 from remint.restorer.doubt import LEVELS, Doubt, DoubtHead
 from remint.restorer.restorer import Restorer
+from remint.restorer.rounds import PairBatch, batches
 from remint.training.checkpoint import CheckpointStore
 from remint.training.health import HealthConfig
 from remint.training.loop import fit

@@ -12,9 +12,10 @@ from torch import nn
 
 from remint.core.device import Precision, autocast
 from remint.core.ranges import Weight
-from remint.restorer.data import PairBatch, PairSource, batches
+from remint.restorer.data import PairSource
 from remint.restorer.networks.padding import run_padded
 from remint.restorer.perceptual import PerceptualName, build_perceptual, feature_matching_loss
+from remint.restorer.rounds import PairBatch, batches
 from remint.training.losses import (
     GAMES,
     GameName,

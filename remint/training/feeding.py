@@ -34,6 +34,14 @@ def fits_memory(need: int, share: float) -> bool:
     return need <= share * free / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
+def keeps_in_memory(need: int, share: float, workers: int) -> bool:
+    """Say whether a source decodes `need` bytes into its own memory.
+
+    Where processes share the work each would hold a copy: they share a mapped file instead.
+    """
+    return workers == 0 and world_size() == 1 and fits_memory(need, share)
+
+
 def _container_free() -> float:
     """Return the bytes that the control group (cgroup v2) leaves, infinite where it sets none."""
     try:
