@@ -39,7 +39,7 @@ from remint.utility.training_sets import (
     uneven,
     weighted_targets,
 )
-from remint.utility.verdicts import control_rows, decide, verdict_rows
+from remint.utility.verdicts import control_rows, decide, shuffled_fell, verdict_rows
 
 UTILITY = UtilityConfig(
     seeds=5, fractions=("all",), synthetic_share=0.5, primary="plain", smallest_gain=1.0,
@@ -166,6 +166,24 @@ def test_mixed_arms_use_every_image_and_spend_the_budget_as_told() -> None:
     assert len(mixed) == len(made["real_duplicates"]) == len(made["real_shuffled"])
     assert set(made["real_duplicates"].ids) == set(made["real"].ids) == set(real.ids)
     assert set(made["synthetic"].ids) == set(minted.ids)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "passed"),
+    [([-2.0, -30.0, -4.0, -5.0, -38.0], True), ([-9.0, 1.0, -9.0, -9.0, -9.0], False)],
+)
+def test_labels_whose_shuffling_harms_every_seed_are_noticed(
+    seeds: list[float], passed: bool
+) -> None:
+    wide = Estimate(-16.0, -37.0, 5.0, 0.1)
+    told, text = shuffled_fell(wide, np.array(seeds), 0.05)
+    assert told == passed
+    assert ("2.00 and 38.00 in each of 5 seeds" in text) == passed
+
+
+def test_shuffled_labels_of_too_few_seeds_are_judged_by_the_interval_alone() -> None:
+    assert not shuffled_fell(Estimate(-9.0, -20.0, 2.0, 0.1), np.array([-8.0, -10.0]), 0.05)[0]
+    assert shuffled_fell(Estimate(-9.0, -10.0, -8.0, 0.0), np.array([-8.0, -10.0]), 0.05)[0]
 
 
 def test_shuffled_labels_keep_the_images_and_their_classes_counts() -> None:

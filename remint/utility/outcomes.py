@@ -48,6 +48,11 @@ class Outcomes:
         """Return the accuracy of an arm above that of another, in percentage points."""
         return self._difference(self._correct, case, name, baseline)
 
+    def seed_gains(self, case: int, name: str, baseline: str) -> np.ndarray:
+        """Return the gain of each paired seed, float64 [S], in percentage points."""
+        difference = self._correct[case, name] - self._correct[case, baseline]
+        return 100 * difference.mean(axis=1)
+
     def gain_f1(self, case: int, name: str, baseline: str) -> Estimate:
         """Return the macro-F1 of an arm above that of another, in percentage points."""
         return self._difference(self._f1, case, name, baseline)

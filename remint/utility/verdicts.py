@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from remint.utility.arms import ARMS, COMPARISONS
 from remint.utility.config import UtilityConfig
 from remint.utility.crossed import Estimate, holm
@@ -128,20 +130,34 @@ def control_rows(outcomes: Outcomes) -> list[dict[str, Any]]:
     Shuffled labels must fall; duplicates, equal steps given, should change nothing.
     """
     rows = []
+    chance = 1 - outcomes.experiment.utility.confidence
     for case, data in enumerate(outcomes.experiment.cases):
-        for arm, told in (("real_shuffled", _shuffled), ("real_duplicates", _duplicates)):
+        for arm in ("real_shuffled", "real_duplicates"):
             if outcomes.has(case, arm):
                 gain = outcomes.gain(case, arm, "real")
-                passed, text = told(gain)
+                seeds = outcomes.seed_gains(case, arm, "real")
+                shuffled = arm == "real_shuffled"
+                passed, text = shuffled_fell(gain, seeds, chance) if shuffled else _duplicates(gain)
                 facts = {"gain": gain.mean, "low": gain.low, "high": gain.high}
                 row = {"fraction": data.fraction, "arm": arm, "passed": passed, "text": text}
                 rows.append(row | facts)
     return rows
 
 
-def _shuffled(gain: Estimate) -> tuple[bool, str]:
+def shuffled_fell(gain: Estimate, seeds: np.ndarray, chance: float) -> tuple[bool, str]:
+    """Say whether wrong labels were noticed: by the interval, or since every seed fell.
+
+    seeds: gain of each. How far they fall differs far more from seed to seed than other gains do,
+    so that the interval may hold zero; that all S fall by chance has the probability 2^-S (sign
+    test, one-sided: they can only harm).
+    """
     if gain.high < 0:
         return True, f"Shuffled labels cost {-gain.mean:.2f} points, as they must."
+    if bool((seeds < 0).all()) and 0.5 ** len(seeds) <= chance:
+        return True, (
+            f"Shuffled labels cost {-gain.mean:.2f} points, as they must: between "
+            f"{-seeds.max():.2f} and {-seeds.min():.2f} in each of {len(seeds)} seeds."
+        )
     return False, (
         f"Shuffled labels change accuracy by {gain.mean:+.2f} points, which is not told from "
         "zero: this experiment would not notice wrong labels, so its verdicts mean little."
