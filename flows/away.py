@@ -6,7 +6,7 @@ from logging import Logger, LoggerAdapter
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, State
 
@@ -38,13 +38,18 @@ def end_told() -> Iterator[None]:
 
 def close_killed(run_id: str, log: Logger | LoggerAdapter[Logger]) -> None:
     """Tell Prefect that a run crashed whose process was killed, where it is thought to go on."""
-    with server_may_be_away(log), get_client(sync_client=True) as client:
-        try:
-            killed = client.read_flow_run(UUID(run_id))
-        except ObjectNotFound:
-            return  # it was told to another server
-        if killed.state is None or killed.state.is_final():
-            return
+    try:
+        with get_client(sync_client=True) as client:
+            _close(client, UUID(run_id), log)
+    except ObjectNotFound:
+        return  # it was told to another server
+    except (httpx.HTTPError, ValueError) as error:
+        log.warning("flow run %s, which was killed, could not be closed: %s", run_id, error)
+
+
+def _close(client: SyncPrefectClient, run_id: UUID, log: Logger | LoggerAdapter[Logger]) -> None:
+    killed = client.read_flow_run(run_id)
+    if killed.state is not None and (killed.state.is_running() or killed.state.is_cancelling()):
         crashed: State[None] = Crashed(
             message="Its process was killed; the next run in its checkout says so."
         )

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from flows.stages import DVC, environment
 from tasks.stage.console import discreet
@@ -52,6 +53,12 @@ def save(root: Path, name: str, files: Sequence[str]) -> str:
     return commit
 
 
+def _secret(address: str) -> bool:
+    """Say whether an address holds a password, or a user's part that may be a token."""
+    parts = urlsplit(address)
+    return bool(parts.password or (parts.username and parts.scheme in ("http", "https")))
+
+
 def push(root: Path, name: str, log: Callable[[str], None]) -> None:
     """Send experiment `name` and its data to the git remote that `REMINT_PUSH` names, if it does.
 
@@ -60,7 +67,7 @@ def push(root: Path, name: str, log: Callable[[str], None]) -> None:
     remote = os.environ.get(REMOTE)
     if not remote:
         return
-    if discreet(remote) != remote:
+    if _secret(remote):
         raise ExperimentError(
             f"{REMOTE} is {remote}, and a password on a command line can be read by everybody on "
             "this machine: name a git remote instead (git remote add)"

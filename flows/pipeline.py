@@ -117,7 +117,7 @@ def walk(
     tags = {"flow": str(flow_run.get_flow_name()), "flow_run": name}
     held = exclusive.checkout(root, name, str(flow_run.get_id()))
     with held as killed, open_flow_run(name, tags, log.info) as run:
-        if killed:
+        if killed not in ("", str(flow_run.get_id())):  # its own: it is tried again
             away.close_killed(killed, log)
         order = graph.read(root)
         order = graph.with_ancestors(order, goals) if goals else order

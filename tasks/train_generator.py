@@ -19,7 +19,7 @@ import torch
 from remint.core.atomic import replaced_folder, settle_leftovers
 from remint.core.device import pick_device
 from remint.generator.generator import CARD, DISCRIMINATOR_WEIGHTS, FORMAT, WEIGHTS, Minter
-from remint.generator.keeping import BEST
+from remint.generator.keeping import BEST, ranked
 from remint.generator.starting import GeneratorStartConfig
 from remint.generator.train import (
     JUMPS,
@@ -160,8 +160,7 @@ def publish(model: Path, ended: Sequence[GeneratorReport]) -> GeneratorReport:
     Of two stages the one whose snapshot is better is published, the other beside it, whole, in a
     folder of its name. Returns the report of the one that was chosen.
     """
-    criterion = ended[0].criterion
-    chosen = min(ended, key=lambda report: report.best[criterion])
+    chosen = min(ended, key=lambda report: ranked(report.best, report.criterion))
     with replaced_folder(model) as folder:
         for report in ended:
             place = folder if report is chosen else folder / report.stage

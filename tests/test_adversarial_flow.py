@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from remint.generator.generator import Minter
+from remint.generator.keeping import ranked
 from remint.generator.networks.flow import FlowGenerator, JumpDiscriminator, JumpGenerator
 from remint.generator.objectives.adversarial_flow import (
     AdversarialFlowObjective,
@@ -18,6 +19,7 @@ from remint.generator.objectives.adversarial_flow import (
     transport_cost,
 )
 from remint.generator.objectives.base import MintingSetup
+from remint.generator.starting import GeneratorStartConfig
 from remint.generator.train import AdversarialConfig, TrainGeneratorConfig, stages, train_generator
 from remint.images.imageset import ImageSet
 from remint.training.schedule import Budget
@@ -140,6 +142,27 @@ def test_the_better_of_both_is_published_and_the_other_beside_it(
     chosen, other = Minter.load(tmp_path / "model"), Minter.load(tmp_path / "model/flow")
     assert (chosen.card["name"], other.card["name"]) == ("adversarial_flow", "flow")
     assert chosen.discriminator is not None and other.card["images_seen"] == 48
+
+
+def test_a_stage_that_copies_is_not_published_however_near_it_comes() -> None:
+    sound, copies = ({"selection_kid": kid, "sound": ok} for kid, ok in ((0.2, 1.0), (0.1, 0.0)))
+    assert ranked(sound, "selection_kid") < ranked(copies, "selection_kid")
+    assert ranked({"selection_kid": 0.1}, "selection_kid") < ranked(sound, "selection_kid")
+
+
+def test_what_is_meant_for_the_game_does_not_stop_the_flow_before_it(
+    data: Path, tmp_path: Path
+) -> None:
+    begun = list(train_generator(BOTH, ImageSet(data), tmp_path / "first"))[-1].minter
+    begun.fingerprint = "parent"
+    health = replace(BOTH.loop.health, accuracy_limit=0.99)
+    start = GeneratorStartConfig("parent", True, 1)
+    config = replace(BOTH, start=start, loop=replace(BOTH.loop, health=health))
+    reports = list(train_generator(config, ImageSet(data), tmp_path / "next", start=begun))
+    assert [reports[0].stage, reports[-1].stage] == ["flow", "adversarial_flow"]
+    rival = reports[-1].minter.discriminator
+    assert isinstance(rival, JumpDiscriminator)
+    assert torch.equal(rival.beginning.weight, reports[0].minter.network.beginning.weight)
 
 
 @pytest.mark.parametrize(

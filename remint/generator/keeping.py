@@ -1,6 +1,7 @@
 """Snapshots of a generator in training: scored at their interval, the best one kept on disk."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,17 @@ BEST = "best.safetensors"
 
 
 class Keeper:
-    """Scores snapshots at their interval and keeps the best one on disk, its score with it."""
+    """Scores snapshots at their interval and keeps the best one on disk, its score with it.
 
-    def __init__(self, folder: Path, snapshots: SnapshotScores, minter: Minter) -> None:
+    The best is the one of the lowest criterion among those without a sign of failure, `sound` 1 in
+    its score; while there is none, the lowest of all. diversity: the highest of an earlier stage.
+    """
+
+    def __init__(
+        self, folder: Path, snapshots: SnapshotScores, minter: Minter, diversity: float = 0.0
+    ) -> None:
         self.folder, self.snapshots, self.minter = folder, snapshots, minter
+        self.diversity = diversity
         self.figures: dict[str, float] = {}
         self.seen = -1
         path = folder / "snapshots.json"
@@ -38,10 +46,11 @@ class Keeper:
             return
         self.seen = progress.images
         self.figures = self.snapshots.score(self.minter)
-        score = {"images": progress.images, **self.figures}
+        failed = self.snapshots.failure(self.figures, self.most_diverse)
+        score = {"images": progress.images, **self.figures, "sound": float(not failed)}
         self.scores = [*earlier, score]
         criterion = self.snapshots.criterion
-        better = not self.best or (score[criterion] <= self.best[criterion] and not self.failure())
+        better = not self.best or ranked(score, criterion) <= ranked(self.best, criterion)
         self.best = score if better else self.best
         if rank() == 0:
             if better:
@@ -51,5 +60,14 @@ class Keeper:
 
     def failure(self) -> str | None:
         """Look before a checkpoint is kept as good, and say what is wrong."""
-        most = max((score["diversity_ratio"] for score in self.scores), default=0.0)
-        return self.snapshots.failure(self.snapshots.signs(self.minter), most)
+        return self.snapshots.failure(self.snapshots.signs(self.minter), self.most_diverse)
+
+    @property
+    def most_diverse(self) -> float:
+        """The highest diversity_ratio so far, of an earlier stage too."""
+        return max([self.diversity, *(score["diversity_ratio"] for score in self.scores)])
+
+
+def ranked(score: Mapping[str, float], criterion: str) -> tuple[bool, float]:
+    """Return what is lowest for the best snapshot: sound ones first, then by the criterion."""
+    return score.get("sound", 1.0) == 0.0, score[criterion]

@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 from torch import nn
 
 from remint.generator.generator import Minter
-from remint.generator.networks.catalogue import GeneratorConfig
+from remint.generator.networks.catalogue import FLOWS, GeneratorConfig
 from remint.generator.networks.flow import FlowGenerator, JumpDiscriminator
 from remint.training.checkpoint import differences
 from remint.training.starting import NONE, StartConfig, compared, told
@@ -56,7 +56,7 @@ def take_over(begun: Begun, start: Minter, *, strict: bool) -> dict[str, Any]:
     """
     unfit: list[str] = []
     kinds = start.card["network"]["name"], begun.config.name
-    if kinds[0] != kinds[1] and kinds != ("flow", "adversarial_flow"):
+    if kinds[0] != kinds[1] and not set(kinds) <= FLOWS.keys():
         raise ValueError(_refusal(start, begun, unfit))
     old, new = start.class_names or UNLABELLED, list(begun.class_names) or UNLABELLED
     if begun.config.name == "vae" and old != new:

@@ -20,7 +20,7 @@ from remint.generator.networks.catalogue import (
     build_generator,
     chosen,
 )
-from remint.generator.objectives.adversarial_flow import JumpLossConfig
+from remint.generator.objectives.adversarial_flow import AdversarialFlowObjective, JumpLossConfig
 from remint.generator.objectives.base import MintingObjective, MintingSetup
 from remint.generator.objectives.catalogue import build_objective
 from remint.generator.objectives.game import MintLossConfig
@@ -109,22 +109,24 @@ def train_generator(
     config.loop.check_parts(config.data.batch)
     source = LabelledSource(clean, config.data, config.seed)
     config = replace(config, precision=resolved(device, config.precision))
-    identity = run_identity(config, clean, start)
+    network = chosen(config.network, source.channels, source.size)
+    identity = run_identity(replace(config, network=network), clean, start)
     scores = SnapshotScores(source, clean, config.snapshots, device)
     criterion = scores.criterion
     before: torch.nn.Module | None = None
+    most_diverse = 0.0
     for name, settings in stages(config, source.channels, source.size).items():
         players, begun = build_players(settings, source, device, start, before)
         folder = checkpoints if before is None else checkpoints / name
         minter = current_minter(settings, source, players, clean, begun)
-        keeper = Keeper(folder, scores, minter)
+        keeper = Keeper(folder, scores, minter, most_diverse)
         objective = stage_objective(settings, source, device, keeper.failure)
         store = CheckpointStore(folder / "game", identity, config.loop.keep)
         for progress in fit(objective, players, config.loop, settings.budget, store, stop_reason):
             keeper.note(progress)
             told = keeper.figures, keeper.seen == progress.images, keeper.best
             yield GeneratorReport(name, folder, progress, minter, criterion, *told)
-        before = players.average
+        before, most_diverse = players.average, keeper.most_diverse
 
 
 def stages(
@@ -159,7 +161,8 @@ def stage_objective(
     setup = MintingSetup(source, *about, settings.compile, failure)
     jumps = settings.adversarial.loss if settings.adversarial else None
     objective = build_objective(settings.network, settings.loss, setup, jumps)
-    settings.loop.health.refuse_unwatched(objective.emits)
+    of_game = AdversarialFlowObjective.emits if jumps else frozenset()
+    settings.loop.health.refuse_unwatched(objective.emits | of_game)
     return objective
 
 
@@ -197,7 +200,8 @@ def build_players(
     told = {"start": take_over(begun, start, strict=config.start.strict)} if start else {}
     if before is not None:
         begin_game(network, discriminator, before)
-    freeze(discriminator, config.start.freeze)
+    if discriminator or not config.adversarial:  # else it is for the game that follows
+        freeze(discriminator, config.start.freeze)
     sides = [
         _placed(side, config.compile, device)
         for side in (network, discriminator)

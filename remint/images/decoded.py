@@ -42,8 +42,8 @@ class DecodedImages:
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """uint8 [bytes], mapped; what is written to it stays in this process."""
-        return np.memmap(self.folder / PIXELS, np.uint8, "c")
+        """uint8 [bytes], mapped to be read alone: so it counts as no memory of this process."""
+        return np.memmap(self.folder / PIXELS, np.uint8, "r")
 
     @cached_property
     def _equal(self) -> np.ndarray | None:
@@ -78,19 +78,20 @@ def decoded(images: ImageSet, split: str) -> DecodedImages | None:
     cache = images.path.parent / "cache/decoded"
     kind = f"{images.path.name}-{split}-"
     folder = cache / f"{kind}{images.fingerprint}"
-    if not folder.is_dir():
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            with FileLock(cache / f"{kind}lock"):
-                if not folder.is_dir():
-                    _make(images, split, folder)
-        except OSError as error:
-            warnings.warn(f"{cache}: {error}; images are decoded anew each time", stacklevel=2)
-            return None
-        for old in cache.glob(f"{kind}*"):
-            if old.is_dir() and old != folder:
-                shutil.rmtree(old, ignore_errors=True)
-    return DecodedImages(folder)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f"{kind}lock"):
+            if not folder.is_dir():
+                _make(images, split, folder)
+        found = DecodedImages(folder)
+        found.pixels  # noqa: B018 - where it can't be mapped this raises now
+    except OSError as error:
+        warnings.warn(f"{cache}: {error}; images are decoded anew each time", stacklevel=2)
+        return None
+    for old in cache.glob(f"{kind}*"):
+        if old.is_dir() and old != folder:
+            shutil.rmtree(old, ignore_errors=True)
+    return found
 
 
 def _make(images: ImageSet, split: str, folder: Path) -> None:

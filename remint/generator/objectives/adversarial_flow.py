@@ -146,7 +146,7 @@ class AdversarialFlowObjective(GameObjective):
         return loss.detach(), slope.float()
 
     def _mean_square(self, slope: torch.Tensor) -> float:
-        """Return the running mean square; before the first round, that of this slope."""
+        """Return the running mean square; in the first round that of this slope, chunk and rank."""
         return self.slope_square / self.known if self.known else float(slope.square().mean())
 
     def after_round(self, values: dict[str, float], images: int) -> None:

@@ -1,0 +1,96 @@
+"""Colour at 32 px, from images to verdict: `python -m bench.colour_tiles`.
+
+The free photographs (../shared/data, or REMINT_BENCH_DATA) are cut into 16 parts each; a class is a
+photograph, an image a tile of 32 px. A generator learns them for `--minutes` on one thread and
+mints; its images are measured beside real ones, and a classifier is taught by them. Printed are the
+figures of the stages evaluate_generator and evaluate_synthetic; the pages' pictures stay in
+`--folder`.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from bench.starting import run_stage
+from tasks.commands import presets
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("REMINT_BENCH_DATA", ROOT.parent / "shared/data")) / "free-photos"
+LONGEST, ALONG = 640, 4  # px of a photograph; parts along either side
+SIZE = 32
+
+
+def main() -> None:
+    """Cut, train, mint and judge; see --help."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=8.0, help="of training, on one thread")
+    parser.add_argument("--folder", type=Path, help="where to keep everything; none: nowhere")
+    given = parser.parse_args()
+    if not DATA.is_dir():
+        raise SystemExit(f"error: there is no {DATA}; set REMINT_BENCH_DATA")
+    with tempfile.TemporaryDirectory() as scratch:
+        print(judged(given.folder or Path(scratch), given.minutes))
+
+
+def judged(folder: Path, minutes: float) -> str:
+    """Go from photographs to the stages' figures, and return them as lines of text."""
+    cut(DATA, folder / "parts")
+    params = _params(folder / "params.yaml", minutes)
+    clean, model, synthetic, withheld = (
+        folder / name for name in ("clean", "model", "synthetic", "withheld")
+    )
+    run_stage("ingest", params, folder / "parts", clean, folder / "ingest")
+    run_stage("train_generator", params, clean, model)
+    run_stage("evaluate_generator", params, model, clean, folder / "figures")
+    export = (model, clean, synthetic, folder / "export")
+    run_stage("export_synthetic", params, *export, "--withheld", withheld)
+    used = folder / "use"
+    run_stage("evaluate_synthetic", params, clean, synthetic, used, "--withheld", withheld)
+    figures = json.loads((folder / "figures/metrics.json").read_text())
+    told = json.loads((used / "utility.json").read_text())
+    lines = [f"{name}: {value:.4g}" for name, value in figures.items() if value is not None]
+    return "\n".join([*lines, *(row["text"] for row in [*told["gaps"], *told["verdicts"]])])
+
+
+def cut(photographs: Path, folder: Path) -> None:
+    """Write the parts of every photograph into a folder of its name."""
+    for path in sorted(photographs.glob("*.jpg")):
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+        picture.thumbnail((LONGEST, LONGEST))
+        (folder / path.stem).mkdir(parents=True)
+        width, height = picture.width // ALONG, picture.height // ALONG
+        for part in range(ALONG**2):
+            left, top = part % ALONG * width, part // ALONG * height
+            crop = picture.crop((left, top, left + width, top + height))
+            crop.save(folder / path.stem / f"{part:02d}.png")
+
+
+def _params(path: Path, minutes: float) -> Path:
+    path.write_text((ROOT / "params.yaml").read_text())
+    presets.apply_preset("fashion", path)
+    values: dict[str, dict[str, Any]] = {
+        "ingest": {
+            "source": "folder",
+            "name": "",
+            "fit": "tiles",
+            "size": SIZE,
+            "colour": "colour",
+        },
+        "train_generator": {
+            "budget": {"images": None, "minutes": minutes},
+            "snapshots": {"every": 10**9, "probe": None, "select": "kid"},
+        },
+        "export_synthetic": {"per_class": 100, "formats": ["set"]},
+    }
+    presets.change(path, values)
+    return path
+
+
+if __name__ == "__main__":
+    main()
