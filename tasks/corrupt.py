@@ -6,9 +6,8 @@ python -m tasks.corrupt data/clean data/corrupted
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
-from remint.core.atomic import resumed_folder
+from remint.core.stores import Place
 from remint.core.workers import ordered_map
 from remint.corruptions.pairs import (
     FIELDS,
@@ -21,6 +20,7 @@ from remint.corruptions.pairs import (
 from remint.images.imagerows import set_schema
 from remint.images.imageset import ImageSet
 from remint.images.parts import PartMaker, merge
+from remint.images.stored import resumed_folder
 from tasks.stage import params, stage
 from tasks.stage.console import progress, say
 from tasks.tracking import runs
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     say(f"corrupt: {rows:,} damaged images of {len(clean):,} clean ones in {given.corrupted}")
 
 
-def make_corrupted(clean: ImageSet, config: CorruptConfig, target: Path) -> Counter[str]:
+def make_corrupted(clean: ImageSet, config: CorruptConfig, target: Place) -> Counter[str]:
     """Make the corrupted set part by part; return its rows by split."""
     parts = list(planned_parts(clean, config)) or [()]
     folder = resumed_folder(target, work_of(clean, config))

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from remint.core.randomness import generator
+from remint.core.stores import Place
 from remint.corruptions.composition import Step
 from remint.corruptions.config import TrainingConfig
 from remint.corruptions.pairs import FIELDS, training_spec
@@ -53,7 +54,7 @@ def drawn(size: int, number: int, channels: int = 1) -> np.ndarray:
     return scaled.clip(0, 255).astype(np.uint8)
 
 
-def beside(folder: Path, clean: Path) -> ImageSet:
+def beside(folder: Path, clean: Place) -> ImageSet:
     """Write a corrupted set without rows, whose damage training draws itself."""
     of = ImageSet(clean)
     metadata = {

@@ -17,6 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from remint.core.atomic import replaced_folder
+from remint.core.stores import kept_beside
 from remint.images.imageset import ImageSet
 
 PIXELS, INDEX = "pixels", "index.npy"
@@ -73,9 +74,10 @@ class DecodedImages:
 def decoded(images: ImageSet, split: str) -> DecodedImages | None:
     """Return the split's decoded images, made now if nobody has; None, with a warning, if it can't.
 
-    They lie in `cache/decoded` beside the set; those of the set's earlier content are removed.
+    They lie in `cache/decoded` beside the set (of one in a store in the user's cache); those of the
+    set's earlier content are removed.
     """
-    cache = images.path.parent / "cache/decoded"
+    cache = kept_beside(images.path) / "cache/decoded"
     kind = f"{images.path.name}-{split}-"
     folder = cache / f"{kind}{images.fingerprint}"
     try:

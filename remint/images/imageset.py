@@ -1,4 +1,6 @@
-"""Image sets on disk: a folder of Parquet shards, one row an image, pixels and provenance together.
+"""Image sets: a folder of Parquet shards, one row an image, pixels and provenance together.
+
+The folder lies on disk, or in an S3 store where its address is written `s3://bucket/folder`.
 
 The image columns follow the Hugging Face `Image` layout (struct of encoded bytes and path), so
 pandas, DuckDB, Ray and `datasets` read a set as it is. Names of image columns carry a meaning: a
@@ -12,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from remint.core.atomic import replaced_folder
+from remint.core.stores import Place, StorePath, located, reached, readable
 from remint.images.imagefile import decode_stored
 from remint.images.imagerows import (
     IMAGE,
@@ -37,7 +38,6 @@ from remint.images.imagerows import (
     set_schema,
 )
 from remint.images.shards import (
-    COUNTS_FILE,
     ShardWriter,
     check_columns,
     check_counts,
@@ -48,6 +48,7 @@ from remint.images.shards import (
     shards_of,
     write_counts,
 )
+from remint.images.stored import COUNTS_FILE, replaced_set
 
 __all__ = [
     "COUNTS_FILE",
@@ -68,23 +69,24 @@ CACHED_GROUPS = 16
 
 
 def write(
-    path: Path | str,
+    path: Place | str,
     records: Iterable[Record | EncodedRecord],
     *,
     metadata: Mapping[str, Any],
     extra_fields: Sequence[pa.Field] = (),
     shard_bytes: int = 256 * 2**20,
-    settle: Callable[[Path], None] = lambda _: None,
+    settle: Callable[[Place], None] = lambda _: None,
 ) -> int:
     """Write `records` as the set at `path`, in their order, and return the number of rows.
 
     The set appears, in place of an older one, only when the last row is written; memory holds one
     row group. metadata: JSON-able; comes back as `ImageSet.metadata` with "schema_version"; settle:
     called with the whole set's hidden folder before it appears, unless this raises.
-    Raises ImageSetError for a record whose pixels, split or extra values do not fit.
+    Raises ImageSetError for a record whose pixels, split or extra values do not fit,
+    StoreError for a store that is not reached or refuses.
     """
     schema = set_schema(metadata, extra_fields)
-    with replaced_folder(path) as folder:
+    with replaced_set(located(path)) as folder:
         rows, shard, part = 0, 0, None
         try:
             for group in row_groups(schema, records):
@@ -101,14 +103,14 @@ def write(
     return rows
 
 
-def resplit(path: Path, splits: Sequence[str]) -> None:
+def resplit(path: Place, splits: Sequence[str]) -> None:
     """Give the rows of a set that nobody reads yet these splits, in order; all else stays."""
     given = pa.array(splits, pa.string())
     start = 0
     for shard in shards_of(path):
         fresh = shard.with_suffix(".fresh")
         with (
-            pq.ParquetFile(shard) as file,
+            pq.ParquetFile(readable(shard)) as file,
             closing(ShardWriter(fresh, file.schema_arrow)) as part,
         ):
             for number in range(file.num_row_groups):
@@ -117,7 +119,7 @@ def resplit(path: Path, splits: Sequence[str]) -> None:
                 fresh_splits = given.slice(start, group.num_rows)
                 part.add(group.set_column(column, "split", fresh_splits))
                 start += group.num_rows
-        fresh.replace(shard)
+        fresh.replace(shard)  # type: ignore[arg-type]  # of one kind
 
 
 def _close(part: ShardWriter | None) -> None:
@@ -126,14 +128,15 @@ def _close(part: ShardWriter | None) -> None:
 
 
 class ImageSet:
-    """An image set on disk, read row by row; picklable, and safe to use in forked workers.
+    """An image set, read row by row; picklable, and safe to use in forked workers.
 
     metadata: as given to `write`, plus "schema_version". Raises ImageSetError where the set is
-    absent, has missing or broken shards, or was written by a newer version.
+    absent, has missing or broken shards, or was written by a newer version, StoreError where its
+    store is not reached or refuses.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Place | str) -> None:
+        self.path = located(path)
         self._shards = shards_of(self.path)
         self._footers = {n: footer_of(shard) for n, shard in enumerate(self._shards)}
         self.schema = self._footers[0].schema.to_arrow_schema()
@@ -143,7 +146,7 @@ class ImageSet:
         rows = [self._footers[s].row_group(g).num_rows for s, g in groups]
         self._groups = groups
         if self.metadata["schema_version"] >= 2:
-            check_counts(self.path, len(self._shards), sum(rows))
+            check_counts(self._shards[0].parent, len(self._shards), sum(rows))
         self._starts = list(accumulate(rows, initial=0))
         self._cache: OrderedDict[int, pa.Table] = OrderedDict()
 
@@ -164,7 +167,7 @@ class ImageSet:
         """BLAKE2b-128 hex of the shards' bytes, in order; the same for the same content."""
         digest = hashlib.blake2b(digest_size=16)
         for shard in self._shards:
-            with shard.open("rb") as file:
+            with reached(shard), shard.open("rb") as file:
                 while block := file.read(2**20):
                     digest.update(block)
         return digest.hexdigest()
@@ -177,7 +180,7 @@ class ImageSet:
         columns = [name for name in self.schema.names if name not in image_columns(self.schema)]
         with explained(self.path):
             parts = [
-                pq.read_table(shard, columns=columns, page_checksum_verification=True)
+                pq.read_table(readable(shard), columns=columns, page_checksum_verification=True)
                 for shard in self._shards
             ]
         table = pa.concat_tables(parts)
@@ -218,7 +221,12 @@ class ImageSet:
         footer = self._footers[part]
         with (
             explained(shard),
-            pq.ParquetFile(shard, metadata=footer, page_checksum_verification=True) as file,
+            pq.ParquetFile(
+                readable(shard),
+                metadata=footer,
+                page_checksum_verification=True,
+                pre_buffer=isinstance(shard, StorePath),
+            ) as file,
         ):
             return file.read_row_group(group, columns=columns, use_threads=False)
 

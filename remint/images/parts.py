@@ -9,15 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from remint.core.atomic import put_in_place, replaced_file
+from remint.core.stores import Place, reached, readable
 from remint.images.imagerows import Record, row_groups
 from remint.images.shards import ShardWriter, shard_name, write_counts
+from remint.images.stored import COUNTS_FILE, put_in_place, replaced_file
 
 A = TypeVar("A")
 
@@ -26,7 +26,7 @@ A = TypeVar("A")
 class PartMaker(Generic[A]):
     """A task: `records(job)`, in their order, become the part of that number in `folder`."""
 
-    folder: Path
+    folder: Place
     schema: pa.Schema
     records: Callable[[A], Iterable[Record]]
 
@@ -41,22 +41,24 @@ class PartMaker(Generic[A]):
             ):
                 for group in row_groups(self.schema, self.records(job)):
                     shard.add(group)
-        return Counter(pq.read_table(path, columns=["split"])["split"].to_pylist())
+        with reached(path):
+            splits = pq.read_table(readable(path), columns=["split"])["split"]
+        return Counter(splits.to_pylist())
 
-    def _right(self, path: Path) -> bool:
+    def _right(self, path: Place) -> bool:
         try:
-            return bool(pq.read_schema(path).equals(self.schema, check_metadata=True))
+            return bool(pq.read_schema(readable(path)).equals(self.schema, check_metadata=True))
         except (pa.ArrowException, OSError):
             return False
 
 
-def merge(folder: Path, target: Path, counts: list[Counter[str]]) -> Counter[str]:
+def merge(folder: Place, target: Place, counts: list[Counter[str]]) -> Counter[str]:
     """Make the set at `target` of the parts in `folder`, which goes; return all rows by split.
 
     counts: of each part, as its task gave them.
     """
     total = sum(counts, Counter[str]())
-    wanted = {shard_name(number) for number in range(len(counts))}
+    wanted = {COUNTS_FILE, *(shard_name(number) for number in range(len(counts)))}
     for other in folder.iterdir():  # half-written ones of killed tasks
         if other.name not in wanted:
             other.unlink()

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from remint.core.stores import Place
 from remint.images.imageset import ImageSet, resplit
 from remint.ingest.census import EXAMPLES, Census, NearDuplicates
 from remint.ingest.lookalikes import Pictures
 
 
-def settle(folder: Path, pictures: Pictures, census: Census, class_names: list[str]) -> None:
+def settle(folder: Place, pictures: Pictures, census: Census, class_names: list[str]) -> None:
     """Keep near-duplicates of the set in `folder` together and tell census what was found.
 
     Its rows get other splits where they must, nothing else of them changes. A set without
@@ -36,7 +36,7 @@ def settle(folder: Path, pictures: Pictures, census: Census, class_names: list[s
 
 
 def _kept_together(
-    folder: Path,
+    folder: Place,
     rows: pd.DataFrame,
     groups: list[np.ndarray],
     pictures: Pictures,

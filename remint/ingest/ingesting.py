@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from more_itertools import chunked
 
+from remint.core.stores import Place
 from remint.core.workers import ordered_map
 from remint.images import fitting, imagefile, imageset
 from remint.images.imageset import IMAGE, EncodedRecord, Record, pixel_id
@@ -53,7 +54,7 @@ class Prepared:
 def ingest(
     source: Source,
     config: IngestConfig,
-    target: Path,
+    target: Place,
     census: Census,
     watch: Callable[[Iterable[Prepared]], Iterable[Prepared]] = iter,
 ) -> int:
@@ -70,7 +71,7 @@ def ingest(
     )
     pictures = Pictures()
 
-    def settled(folder: Path) -> None:
+    def settled(folder: Place) -> None:
         settle(folder, pictures, census, source.class_names)
         census.check(config.max_bad_share, asdict(config.shares), source.class_names)
 
