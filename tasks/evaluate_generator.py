@@ -14,6 +14,7 @@ import numpy as np
 
 from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
+from remint.core.stores import Place
 from remint.generator.generator import Minter
 from remint.generator_evaluation.classes import (
     accuracy_on_test,
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run_stage(
     config: EvaluateGeneratorConfig,
     model: Path,
-    clean_path: Path,
+    clean_path: Place,
     report: Path,
     beside: Sequence[Path] = (),
 ) -> None:

@@ -22,6 +22,7 @@ import pandas as pd
 
 from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
+from remint.core.stores import Place
 from remint.images.imageset import ImageSet, Record, write
 from remint.metrics.optional import lpips_distance
 from remint.metrics.published import fetch_published
@@ -52,10 +53,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage, or a protocol; see --help."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    needed = 2 if arguments.protocol else len(PATHS)
-    if len(arguments.paths) != needed:
-        names = "MODEL REPORT" if arguments.protocol else " ".join(PATHS)
-        parser.error(f"found {len(arguments.paths)} paths, needed {needed}: {names}")
+    names = ("MODEL", "REPORT") if arguments.protocol else PATHS
+    if len(arguments.paths) != len(names):
+        found = f"found {len(arguments.paths)} paths, needed {len(names)}"
+        parser.error(f"{found}: {' '.join(names)}")
+    try:
+        given = zip(names, arguments.paths, strict=True)
+        arguments.paths = [stage.place(name.lower(), path) for name, path in given]
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
     if arguments.protocol:
         _run_protocol(parser, arguments)
     else:
@@ -65,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = stage.parser("evaluate_restorer", __doc__)
-    parser.add_argument("paths", nargs="+", type=Path, help=" ".join(PATHS) + ", or MODEL REPORT")
+    parser.add_argument("paths", nargs="+", help=" ".join(PATHS) + ", or MODEL REPORT")
     parser.add_argument("--protocol", choices=[protocol.NAME])
     parser.add_argument("--images", type=Path, help="folder of clean images, for a protocol")
     parser.add_argument("--sigma", type=float, help="noise in levels of 0..255: 15, 25, 50")
@@ -97,10 +103,10 @@ def _run_protocol(parser: argparse.ArgumentParser, arguments: argparse.Namespace
 def run_stage(
     config: EvaluateRestorerConfig,
     model: Path,
-    clean_path: Path,
-    corrupted_path: Path,
+    clean_path: Place,
+    corrupted_path: Place,
     report: Path,
-    restored_path: Path,
+    restored_path: Place,
 ) -> None:
     """Measure the model on the corrupted set's split; write the report and the restored set."""
     clean, corrupted = ImageSet(clean_path), ImageSet(corrupted_path)
@@ -148,7 +154,7 @@ def restore(
     pairs: Iterable[tuple[Record, Row]],
     corrupted: ImageSet,
     config: EvaluateRestorerConfig,
-    path: Path,
+    path: Place,
 ) -> pd.DataFrame:
     """Write the restored set to `path`; return its figures, one row an image, in its order."""
     rows: list[Row] = []

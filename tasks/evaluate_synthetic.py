@@ -17,6 +17,7 @@ from typing import Any
 
 from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
+from remint.core.stores import Place
 from remint.images.imageset import ImageSet
 from remint.utility.config import EvaluateSyntheticConfig
 from remint.utility.fits import fit_all, measured
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_stage(config, main, also, given.report)
 
 
-def open_sets(clean: Path, synthetic: Path, withheld: Path | None = None) -> Origin:
+def open_sets(clean: Place, synthetic: Path, withheld: Path | None = None) -> Origin:
     """Open both sets; an export keeps its own in `set`, and apart what it withheld."""
     inside = synthetic / "set"
     if not inside.is_dir() and (synthetic / "manifest.parquet").is_file():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from remint.core.atomic import replaced_folder
+from remint.core.stores import Place
 from remint.export.export import Summary, export
 from remint.export.filters import FILTERS
 from remint.export.minting import ExportConfig
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run_stage(
     config: ExportConfig,
     model: Path,
-    clean_path: Path,
+    clean_path: Place,
     out: Path,
     report: Path,
     avoid: Sequence[Path] = (),

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from ruamel.yaml import YAML
 
 from remint.core.stores import StoreError, StorePath, located
 from remint.images.decoded import decoded
@@ -24,8 +26,11 @@ from remint.images.imagerows import set_schema
 from remint.images.imageset import ImageSet, ImageSetError, Record, pixel_id, resplit, write
 from remint.images.parts import PartMaker, merge
 from remint.images.stored import resumed_folder
+from tasks import corrupt, ingest
 from tests.processes import Spawner
 from tests.servers import Server, free_port
+from tests.test_corrupt_stage import SECTION
+from tests.test_ingest_stage import PARAMS
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "key",
@@ -269,3 +274,48 @@ assert not {"boto3", "botocore", "s3fs", "fsspec", "aiobotocore"} & set(sys.modu
         [sys.executable, "-c", script, tmp_path / "set"], cwd=root, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of pictures and a params.yaml beside it."""
+    for number in range(24):
+        seed, twin = divmod(number, 2)  # near-duplicates, which are settled at the end
+        pixels = np.random.default_rng(seed).integers(0, 256, (12, 10), dtype=np.uint8) ^ twin
+        path = tmp_path / "photos" / "ab"[seed % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+    sections = {**YAML(typ="safe").load(PARAMS), "corrupt": {**SECTION, "workers": 2}}
+    YAML().dump(sections, tmp_path / "params.yaml")
+    return tmp_path / "photos"
+
+
+def test_stages_write_to_a_store_what_they_write_here(there: str, photos: Path) -> None:
+    home = photos.parent
+    params = ["--params", str(home / "params.yaml")]
+    for place in (there.removesuffix("/set"), str(home)):
+        clean, corrupted = f"{place}/clean", f"{place}/corrupted"
+        ingest.main([str(photos), clean, str(home / "report"), *params])
+        corrupt.main([clean, corrupted, *params])
+    for name in ("clean", "corrupted"):
+        far, near = ImageSet(there.removesuffix("set") + name), ImageSet(home / name)
+        assert far.fingerprint == near.fingerprint and len(far) > 0
+        assert far.frame().equals(near.frame())
+
+
+def test_a_store_is_refused_for_what_is_no_set(
+    there: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tasks import evaluate_restorer  # brings torch, which the processes above need not
+
+    for main, paths in (
+        (ingest.main, [there, "clean", "report"]),
+        (ingest.main, ["photos", "clean", there]),
+        (evaluate_restorer.main, ["model", there, there, there, there]),
+    ):
+        with pytest.raises(SystemExit):
+            main(paths)
+        assert "lies in a store, where only image sets" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        corrupt.main(["clean", "s3://bucket"])
+    assert "s3://bucket names no folder" in capsys.readouterr().err

@@ -4,19 +4,21 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from remint.core.stores import Place
+
 # a folder that holds one of these is an image set, a model, or an export
 SIGNS = ("part-00000.parquet", "generator.json", "restorer.json", "manifest.parquet")
 UNSAFE = re.compile(r'[\x00-\x1f\x7f%/\\:*?"<>|\[\]]|^[. ]|[. ]$')
 
 
-def check_destination(out: Path, inputs: Iterable[Path]) -> None:
+def check_destination(out: Path, inputs: Iterable[Place]) -> None:
     """Raise ValueError where an export to `out` would overwrite something or mix with data.
 
     inputs: folders that are trained on or read from; `out` may neither lie in one nor hold one.
     """
     check_fresh(out)
     target = out.resolve()
-    for folder in inputs:
+    for folder in (place for place in inputs if isinstance(place, Path)):
         known = folder.resolve()
         if target.is_relative_to(known) or known.is_relative_to(target):
             raise ValueError(

@@ -10,6 +10,7 @@ from typing import Any
 
 from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
+from remint.core.stores import Place
 from remint.export.card import ExportFacts, card
 from remint.export.counts import Counts
 from remint.export.destination import check_destination, check_fresh
@@ -51,7 +52,7 @@ def export(
     clean: ImageSet | None,
     config: ExportConfig,
     out: Path,
-    inputs: Sequence[Path],
+    inputs: Sequence[Place],
     show: Show = lambda images, total: images,
     withheld: Path | None = None,
 ) -> Summary:

@@ -7,14 +7,17 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from remint.core.atomic import replaced_file
+from remint.core.stores import Place, StoreError, StorePath, located
 from tasks.stage.console import discreet
 from tasks.stage.standing import watched
 
 DIGITS = 6
+SETS = ("clean", "corrupted", "restored")  # what may lie in a store
 
 
 def parser(name: str, description: str | None, **paths: str) -> argparse.ArgumentParser:
@@ -25,9 +28,26 @@ def parser(name: str, description: str | None, **paths: str) -> argparse.Argumen
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for path, text in paths.items():
-        made.add_argument(path, type=Path, help=text)
+        made.add_argument(path, type=partial(place, path), help=text)
     made.add_argument("--params", type=Path, default=Path("params.yaml"), help="holds its section")
     return made
+
+
+def place(name: str, address: str) -> Place:
+    """Return the place that is given for an argument of this name.
+
+    Raises argparse.ArgumentTypeError for an address in a store that is wrong, or no image set's.
+    """
+    try:
+        given = located(address)
+    except StoreError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if isinstance(given, StorePath) and name not in SETS:
+        raise argparse.ArgumentTypeError(
+            f"{address} lies in a store, where only image sets ({', '.join(SETS)}) may be; name a "
+            "folder of this machine."
+        )
+    return given
 
 
 def entry(main: Callable[[], None]) -> None:
