@@ -4,6 +4,7 @@ moto's server stands in for a store: it speaks the protocol, and says nothing of
 speed.
 """
 
+import json
 import os
 import pickle
 import subprocess
@@ -301,6 +302,7 @@ def test_stages_write_to_a_store_what_they_write_here(there: str, photos: Path) 
         far, near = ImageSet(there.removesuffix("set") + name), ImageSet(home / name)
         assert far.fingerprint == near.fingerprint and len(far) > 0
         assert far.frame().equals(near.frame())
+    assert json.loads((home / "report/metrics.json").read_text())["near_duplicates_moved"] > 0
 
 
 def test_a_store_is_refused_for_what_is_no_set(
