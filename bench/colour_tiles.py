@@ -73,7 +73,6 @@ def cut(photographs: Path, folder: Path) -> None:
 
 def _params(path: Path, minutes: float) -> Path:
     path.write_text((ROOT / "params.yaml").read_text())
-    presets.apply_preset("fashion", path)
     values: dict[str, dict[str, Any]] = {
         "ingest": {
             "source": "folder",
@@ -84,6 +83,7 @@ def _params(path: Path, minutes: float) -> Path:
         },
         "train_generator": {
             "budget": {"images": None, "minutes": minutes},
+            "data": {"flip": True},
             "snapshots": {"every": 10**9, "probe": None, "select": "kid"},
         },
         "export_synthetic": {"per_class": 100, "formats": ["set"]},
