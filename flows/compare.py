@@ -47,7 +47,7 @@ JUMPS: dict[str, Any] = {
         "warm_up": 0.02,
     },
     "steps": 4,
-    "loss": {"transport": 0.0, "transport_end": 0.0, "fidelity": 1.0},
+    "loss": {"transport": 0.0, "transport_end": 0.0, "fidelity": 0.3},
 }
 VARIANTS: dict[str, Settings] = {
     "article": {
