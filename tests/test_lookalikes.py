@@ -77,7 +77,7 @@ def test_moving_changes_no_pixel_and_hangs_on_neither_workers_nor_names(encoding
 def test_no_digit_of_the_default_set_is_taken_for_another():
     shown = b"".join(thumbnail(item.image) for item in digits_source().items())
     pixels = np.frombuffer(shown, np.uint8).reshape(-1, 256)
-    assert len(pixels) == 5000 and not len(near_pairs(pixels))
+    assert len(pixels) == 5000 and not len(near_pairs([pixels]))
 
 
 def test_pages_with_little_on_them_are_not_taken_for_one_another():
@@ -85,7 +85,9 @@ def test_pages_with_little_on_them_are_not_taken_for_one_another():
     for number, page in enumerate(pages):
         page[10 * number : 10 * number + 3, 20:100] = 60  # one line of text, elsewhere on each
     thumbnails = np.frombuffer(b"".join(map(thumbnail, pages)), np.uint8).reshape(-1, 256)
-    assert not len(near_pairs(thumbnails)) and not len(near_pairs(np.full((9, 256), 255, np.uint8)))
+    assert not len(near_pairs([thumbnails])) and not len(
+        near_pairs([np.full((9, 256), 255, np.uint8)])
+    )
 
 
 def test_one_copy_among_sixty_thousand_is_found_in_seconds():
@@ -94,7 +96,7 @@ def test_one_copy_among_sixty_thousand_is_found_in_seconds():
     pixels = pixels.transpose(0, 1, 3, 2, 4).reshape(60_000, 256).astype(np.uint8)
     pixels[41_000] = np.clip(pixels[17].astype(int) + 1, 0, 255)
     start = time.monotonic()
-    assert near_pairs(pixels).tolist() == [[17, 41_000]]
+    assert near_pairs([pixels]).tolist() == [[17, 41_000]]
     assert time.monotonic() - start < 40
 
 

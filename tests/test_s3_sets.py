@@ -163,7 +163,8 @@ def test_of_two_writes_at_once_one_is_refused_and_one_holds(there: str) -> None:
 
 def test_what_is_settled_before_a_set_appears_is_in_it(there: str) -> None:
     splits = ["val"] * 600
-    write(there, records(600), metadata={}, settle=lambda folder: resplit(folder, splits))
+    moved = dict(enumerate(splits))
+    write(there, records(600), metadata={}, settle=lambda folder: resplit(folder, moved))
     assert list(ImageSet(there).frame()["split"]) == splits
 
 

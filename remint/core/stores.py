@@ -208,4 +208,5 @@ def _filesystem() -> Any:
 def _connected(endpoint: str) -> Any:
     from pyarrow.fs import S3FileSystem
 
-    return S3FileSystem(endpoint_override=endpoint or None)
+    patient = {"connect_timeout": 10.0, "request_timeout": 60.0}  # seconds; Arrow has 1 and 3
+    return S3FileSystem(endpoint_override=endpoint or None, **patient)

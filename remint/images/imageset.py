@@ -63,6 +63,7 @@ __all__ = [
     "is_mask",
     "pixel_id",
     "resplit",
+    "some_rows",
     "write",
 ]
 CACHED_GROUPS = 16
@@ -103,9 +104,9 @@ def write(
     return rows
 
 
-def resplit(path: Place, splits: Sequence[str]) -> None:
-    """Give the rows of a set that nobody reads yet these splits, in order; all else stays."""
-    given = pa.array(splits, pa.string())
+def resplit(path: Place, splits: Mapping[int, str]) -> None:
+    """Give rows of a set that nobody reads yet, by number, these splits; all else stays."""
+    moved = np.array(sorted(splits), np.int64)
     start = 0
     for shard in shards_of(path):
         fresh = shard.with_suffix(".fresh")
@@ -115,11 +116,35 @@ def resplit(path: Place, splits: Sequence[str]) -> None:
         ):
             for number in range(file.num_row_groups):
                 group = file.read_row_group(number)
+                given = group["split"].to_pylist()
+                low, high = np.searchsorted(moved, [start, start + len(given)])
+                for row in moved[low:high].tolist():
+                    given[row - start] = splits[row]
                 column = group.schema.get_field_index("split")
-                fresh_splits = given.slice(start, group.num_rows)
-                part.add(group.set_column(column, "split", fresh_splits))
+                part.add(group.set_column(column, "split", pa.array(given, pa.string())))
                 start += group.num_rows
         fresh.replace(shard)  # type: ignore[arg-type]  # of one kind
+
+
+def some_rows(
+    path: Place, positions: np.ndarray, columns: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield (position, value of each column) of some rows of a set; positions: int [N], rising."""
+    start = 0
+    for shard in shards_of(path):
+        with (
+            explained(shard),
+            pq.ParquetFile(readable(shard), page_checksum_verification=True) as file,
+        ):
+            for number in range(file.num_row_groups):
+                stop = start + file.metadata.row_group(number).num_rows
+                low, high = np.searchsorted(positions, [start, stop])
+                if low < high:
+                    wanted = positions[low:high]
+                    group = file.read_row_group(number, columns=list(columns), use_threads=False)
+                    values = group.take(pa.array(wanted - start)).select(columns).to_pydict()
+                    yield from zip(wanted.tolist(), *values.values(), strict=True)
+                start = stop
 
 
 def _close(part: ShardWriter | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from remint.images.imageset import SPLITS
+from remint.ingest.remembered import PictureKeys
 from remint.ingest.scenes import Match
 
 EXAMPLES = 20  # groups and conflicts whose names are told
@@ -56,10 +57,11 @@ class NearDuplicates:
 
 @dataclass
 class Census:
-    """Filled while a set is written; memory grows with classes, bad items and pictures.
+    """Filled while a set is written; memory grows with classes, bad items and conflicts alone.
 
-    repeated: exact copies that were left out, as row of the first, name and label; conflicts: pairs
-    of names, with their labels, under which the same picture stands.
+    repeated: exact copies that were left out and stand under another label than the first, as row
+    of the first, name and label; conflicts: pairs of names, with their labels, under which the same
+    picture stands.
     """
 
     found: int = 0
@@ -71,7 +73,7 @@ class Census:
     )
     ranges: defaultdict[str, Range] = field(default_factory=lambda: defaultdict(Range))
     pairs: defaultdict[str, Range] = field(default_factory=lambda: defaultdict(Range))
-    pictures: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    pictures: PictureKeys = field(default_factory=PictureKeys)
     offered: Counter[int | None] = field(default_factory=Counter)
     refused: Counter[int | None] = field(default_factory=Counter)
     small: int = 0
@@ -112,7 +114,7 @@ class Census:
         picture: names the picture that it shows or is a part of.
         """
         self.splits[row["split"]] += 1
-        self.pictures[row["split"]].add(picture_key(picture))
+        self.pictures.add(row["split"], picture_key(picture))
         self.labels[row["label"]][row["split"]] += 1
         self.ranges["height"].add(row["height"])
         self.ranges["width"].add(row["width"])
@@ -124,8 +126,8 @@ class Census:
         for counts in (self.splits, self.labels[label]):
             counts[old] -= 1
             counts[new] += 1
-        self.pictures[old].discard(picture)
-        self.pictures[new].add(picture)
+        self.pictures.discard(old, picture)
+        self.pictures.add(new, picture)
 
     def check(
         self, max_bad_share: float, shares: Mapping[str, float], class_names: Sequence[str]
@@ -144,9 +146,10 @@ class Census:
         self._check_classes(class_names)
         for split in SPLITS:
             if shares[split] > 0 and not self.splits[split]:
+                pictures = self.pictures.counts().total()
                 raise ValueError(
                     f"No image fell into {split} ({self.splits.total()} images of "
-                    f"{self._pictures()} pictures, {self.near.pictures} of which look like others "
+                    f"{pictures} pictures, {self.near.pictures} of which look like others "
                     f"and stay with them, share {shares[split]:g}); add pictures, raise its share, "
                     "set it to 0, or change the seed"
                 )
@@ -178,8 +181,9 @@ class Census:
 
     def warnings(self) -> Iterator[str]:
         """Yield a sentence for each held-out split of one picture, for leaks and for conflicts."""
+        pictures = self.pictures.counts()
         for split in ("val", "test"):
-            if self.splits[split] > len(self.pictures[split]) == 1:
+            if self.splits[split] > pictures[split] == 1:
                 yield (
                     f"the {self.splits[split]:,} images of {split} are of one picture, which is no "
                     f"{split} set: what is measured there says nothing of other pictures; add "
@@ -199,14 +203,12 @@ class Census:
                 f"and {second}: what is learnt and measured of these classes is unsure"
             )
 
-    def _pictures(self) -> int:
-        return sum(len(names) for names in self.pictures.values())
-
     def metrics(self) -> dict[str, int]:
         """Return the counts; `kept` are rows, which tiles make more than `read` items.
 
         pictures: whole ones, in all and by split; a tile or another damaged version is none.
         """
+        pictures = self.pictures.counts()
         return {
             "found": self.found,
             "read": self.found - len(self.quarantine),
@@ -217,8 +219,8 @@ class Census:
             "label_conflicts": len(self.conflicts),
             "quarantined": len(self.quarantine),
             **{split: self.splits[split] for split in SPLITS},
-            "pictures": self._pictures(),
-            **{f"pictures_{split}": len(self.pictures[split]) for split in SPLITS},
+            "pictures": pictures.total(),
+            **{f"pictures_{split}": pictures[split] for split in SPLITS},
         }
 
     def statistics(self, class_names: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from more_itertools import chunked
 
-from remint.core.stores import Place
+from remint.core.stores import Place, kept_beside
 from remint.core.workers import ordered_map
 from remint.images import fitting, imagefile, imageset
 from remint.images.imageset import IMAGE, EncodedRecord, Record, pixel_id
@@ -20,7 +20,9 @@ from remint.ingest.census import Census, picture_key
 from remint.ingest.config import IngestConfig
 from remint.ingest.grouping import settle
 from remint.ingest.items import Item, Source
-from remint.ingest.lookalikes import Pictures, thumbnail
+from remint.ingest.lookalikes import thumbnail
+from remint.ingest.pictures import Pictures
+from remint.ingest.remembered import Ids, PictureKeys
 from remint.ingest.scenes import Match, matched
 from remint.ingest.splits import Shares, split_of
 
@@ -69,7 +71,10 @@ def ingest(
     prepared = ordered_map(
         work, source.items(), config.workers, weight=_weight, engine=config.engine
     )
-    pictures = Pictures()
+    folder = kept_beside(target.absolute())
+    folder.mkdir(parents=True, exist_ok=True)
+    census.pictures = PictureKeys(folder)
+    pictures, ids = Pictures(folder), Ids(folder)
 
     def settled(folder: Place) -> None:
         settle(folder, pictures, census, source.class_names)
@@ -77,7 +82,7 @@ def ingest(
 
     return imageset.write(
         target,
-        _accepted(watch(prepared), config, census, pictures),
+        _accepted(watch(prepared), census, pictures, ids),
         metadata={
             "class_names": source.class_names,
             "channels": channels,
@@ -157,28 +162,27 @@ def _shares(item: Item, config: IngestConfig) -> Shares:
 
 
 def _accepted(
-    prepared: Iterable[Prepared], config: IngestConfig, census: Census, pictures: Pictures
+    prepared: Iterable[Prepared], census: Census, pictures: Pictures, ids: Ids
 ) -> Iterator[EncodedRecord]:
-    """Yield the rows to write, each pixel content once; memory: ids, and 256 bytes a picture."""
-    seen: dict[bytes, int] = {}
+    """Yield the rows to write, each pixel content once."""
     for one in prepared:
         census.item(one.source, one.label, one.size, one.problem, one.small)
         census.match(one.match)
-        start = len(seen)
+        start, first = len(ids), None
         for record, sums in zip(one.rows, one.sums, strict=True):
-            id = bytes.fromhex(record.row["id"])
-            if id in seen:
+            earlier = ids.earlier(bytes.fromhex(record.row["id"]), one.label)
+            if earlier is not None:
                 census.duplicates += 1
+                first = first or earlier
                 continue
-            seen[id] = len(seen)
             census.row(record.row, sums, one.picture)
             yield record
-        if one.rows and len(seen) == start and one.label is not None:
-            first = seen[bytes.fromhex(one.rows[0].row["id"])]
-            census.repeated.append((first, one.source, one.label))
-        elif one.thumbnail and len(seen) > start:
-            key, count = picture_key(one.picture), len(seen) - start
-            pictures.add(one.thumbnail, key, start, count, one.fixed, one.own_test)
+        count = len(ids) - start
+        if one.thumbnail and count:
+            key, split = picture_key(one.picture), one.rows[0].row["split"]
+            pictures.add(one.thumbnail, key, start, count, split, one.fixed, one.own_test)
+        elif first and not count and one.label is not None and first[1] not in (None, one.label):
+            census.repeated.append((first[0], one.source, one.label))
 
 
 def _pixels(

@@ -2,90 +2,45 @@
 
 Pictures are compared as thumbnails of 16 x 16 px. Of their cosine transform the lowest frequencies
 are the hash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010):
-the transform keeps distances, so what is near in all pixels is near in these, and a k-d tree finds
-candidates in about N log N; the whole thumbnails decide. What was turned, mirrored, cropped or
-toned anew is not looked for.
+the transform keeps distances, so what is near in all pixels is near in these. By ranges of the hash
+pictures go to cells on disk that are searched one by one (see `cells`), in memory that does not
+grow with the set; the whole thumbnails decide. What was turned, mirrored, cropped or toned anew is
+not looked for.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
+from remint.core.spilled import Spilled
 from remint.images.imagefile import to_channels
-from remint.images.imageset import SPLITS
+from remint.ingest.cells import cells
 
 SIDE = 16  # px of a thumbnail
-FREQUENCIES = 3  # on each axis, of the hash
+FREQUENCIES = 4  # on each axis, of the hash that cells are ranges of
+FINE = 6  # on each axis, of the hash that is compared inside a cell
+WAVES = dctn(np.eye(SIDE**2, dtype=np.float32).reshape(-1, SIDE, SIDE), axes=(1, 2), norm="ortho")
 LEVELS = 4.0  # root mean square difference, 0..255, within which two pictures are one: a JPEG of
 # quality 50 of a 28 px digit lies 4 away, of a photograph below 1; no two of the digits below 6
 SHARE = 0.1  # of a thumbnail's own deviation: sparse pages and flat pictures differ by little
 FLAT = 1.0  # deviation below which a thumbnail shows nothing to know a picture by
-NEAREST = 16  # candidates a picture; of a larger crowd one is linked by another
-
-
-@dataclass
-class Pictures:
-    """What is remembered of each picture that was kept, in the order of the set.
-
-    thumbnails: 256 bytes each; keys: 64-bit hash of the name that its split hangs on; starts,
-    counts: its rows; fixed: the source's own word on the split; own_test: see `Item`.
-    """
-
-    thumbnails: list[bytes] = field(default_factory=list)
-    keys: list[int] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
-    fixed: list[bool] = field(default_factory=list)
-    own_test: list[bool] = field(default_factory=list)
-
-    def add(
-        self, thumbnail: bytes, key: int, start: int, count: int, fixed: bool, own_test: bool
-    ) -> None:
-        """Remember one picture."""
-        self.thumbnails.append(thumbnail)
-        self.keys.append(key)
-        self.starts.append(start)
-        self.counts.append(count)
-        self.fixed.append(fixed)
-        self.own_test.append(own_test)
-
-    def groups(self) -> list[np.ndarray]:
-        """Return the indices of pictures that look the same, two or more a group, rising."""
-        return _components(len(self.keys), near_pairs(_pixels(self.thumbnails)))
-
-    def homes(self, groups: list[np.ndarray], splits: np.ndarray) -> np.ndarray:
-        """Return the split of each picture once groups are kept together; splits: as hashed [N].
-
-        A picture takes along what shares its key. The picture of the least key decides, so that
-        neither names nor order do; the source's own word stands, and pictures without one follow
-        it, but none is moved into the test images of a source that names them itself.
-        """
-        homes = splits.copy()
-        links = [np.column_stack([g[:-1], g[1:]]) for g in groups]
-        for members in _components(len(splits), np.concatenate([*links, self._same_keys()])):
-            free = members[~np.array(self.fixed)[members]]
-            if len(free) and len(set(splits[members])) > 1:
-                homes[free] = self._home(members, free, splits)
-        return homes
-
-    def _home(self, members: np.ndarray, free: np.ndarray, splits: np.ndarray) -> str:
-        given = set(splits[members]) if not len(free) else set(splits[np.setdiff1d(members, free)])
-        if given and not any(self.own_test[index] for index in free):
-            return min(given, key=SPLITS.index)
-        return str(splits[min(free, key=lambda index: self.keys[index])])
-
-    def _same_keys(self) -> np.ndarray:
-        """Return int64 [P, 2]: pictures of one key, one after the other, whose split is hashed."""
-        keys = np.array(self.keys, np.uint64)
-        free = np.flatnonzero(~np.array(self.fixed, bool))
-        free = free[np.argsort(keys[free], kind="stable")]
-        same = np.flatnonzero(keys[free[1:]] == keys[free[:-1]])
-        return np.column_stack([free[same], free[same + 1]])
+CELL = 2048  # pictures
+ROWS = 512  # of a cell that are compared with as many others at a time
+PAIRS = 2**13  # whose whole thumbnails are compared at a time: 8 MiB of differences
+POINT = np.dtype(
+    [
+        ("index", np.int64),
+        ("levels", np.float32),
+        ("reach", np.float32),
+        ("place", np.float32, FREQUENCIES**2),
+        ("thumbnail", np.uint8, SIDE**2),
+    ]
+)
 
 
 def thumbnail(image: np.ndarray) -> bytes:
@@ -94,45 +49,105 @@ def thumbnail(image: np.ndarray) -> bytes:
     return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).tobytes()
 
 
-def near_pairs(thumbnails: np.ndarray) -> np.ndarray:
-    """Return int64 [P, 2], i < j: pairs of uint8 [N, 256] that show one picture."""
-    if len(thumbnails) < 2:
-        return np.empty((0, 2), np.int64)
-    first, second = _candidates(thumbnails)
-    spread = thumbnails.std(axis=1, dtype=np.float32)
-    reach = np.where(spread < FLAT, -1.0, np.minimum(LEVELS, SHARE * spread))
-    near = np.zeros(len(first), bool)
-    for start in range(0, len(first), 2**16):  # 64 MiB of differences at a time
-        part = slice(start, start + 2**16)
-        a, b = first[part], second[part]
-        difference = thumbnails[a].astype(np.float32) - thumbnails[b]
-        rms = np.sqrt(np.einsum("pd,pd->p", difference, difference) / SIDE**2)
-        near[part] = rms <= np.minimum(reach[a], reach[b])
-    return np.column_stack([first[near], second[near]])
+def near_pairs(
+    blocks: Iterable[np.ndarray], cell: int = CELL, folder: Path | None = None
+) -> np.ndarray:
+    """Return int64 [P, 2], i < j: links that join all pictures that look the same.
+
+    blocks: uint8 [N, 256] thumbnails, counted through; cell: pictures searched at a time; folder:
+    on whose disk they wait. Of three pictures or more not each is linked with each other.
+    """
+    points = Spilled(POINT, folder)
+    count = 0
+    for block in blocks:
+        points.extend(_points(block, count))
+        count += len(block)
+    links = [pairs for part in cells(points, cell, folder) for pairs in _links(part)]
+    return np.unique(np.concatenate([np.empty((0, 2), np.int64), *links]), axis=0)
 
 
-def _candidates(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    squares = thumbnails.reshape(-1, SIDE, SIDE).astype(np.float32)
-    spectra = dctn(squares, axes=(1, 2), norm="ortho")[:, :FREQUENCIES, :FREQUENCIES]
-    hashes = spectra.reshape(len(spectra), -1)
-    count, reach = min(NEAREST, len(hashes)), LEVELS * SIDE  # rms of 256 pixels as a length
-    found = KDTree(hashes).query(hashes, k=count, distance_upper_bound=reach * 1.001)[1]
-    rows = np.repeat(np.arange(len(hashes)), count)
-    others = np.asarray(found).ravel()
-    real = (others < len(hashes)) & (others != rows)
-    pairs = np.sort(np.column_stack([rows[real], others[real]]), axis=1)
-    pairs = np.unique(pairs, axis=0)
-    return pairs[:, 0], pairs[:, 1]
-
-
-def _components(count: int, pairs: np.ndarray) -> list[np.ndarray]:
-    """Return the connected groups of 0..count-1 that have two members or more."""
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    names = connected_components(links, directed=False)[1]
+def components(pairs: np.ndarray) -> list[np.ndarray]:
+    """Return the connected groups of int64 [P, 2] links, rising, by their least member."""
+    known, ends = np.unique(pairs, return_inverse=True)
+    names = _joined(np.arange(len(known)), ends.reshape(-1, 2))
     order = np.argsort(names, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(names[order])) + 1)
-    return [part for part in parts if len(part) > 1]
+    parts = np.split(known[order], np.flatnonzero(np.diff(names[order])) + 1)
+    return sorted((part for part in parts if len(part) > 1), key=lambda part: int(part[0]))
 
 
-def _pixels(thumbnails: list[bytes]) -> np.ndarray:
-    return np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, SIDE**2)
+def _points(thumbnails: np.ndarray, start: int) -> np.ndarray:
+    """Return the thumbnails that show something as rows for `cells`, counted from start."""
+    spread = thumbnails.std(axis=1, dtype=np.float32)
+    shown = np.flatnonzero(spread >= FLAT)
+    points = np.empty(len(shown), POINT)
+    points["index"] = shown + start
+    points["levels"] = np.minimum(LEVELS, SHARE * spread[shown])
+    points["reach"] = points["levels"] * SIDE * 1.001 + 0.1  # rms of 256 pixels as a length
+    points["place"] = _hashes(thumbnails[shown], FREQUENCIES)
+    points["thumbnail"] = thumbnails[shown]
+    return points
+
+
+def _hashes(thumbnails: np.ndarray, frequencies: int) -> np.ndarray:
+    """Return float32 [N, frequencies ** 2]: the lowest ones of uint8 [N, 256]."""
+    lowest = WAVES[:, :frequencies, :frequencies].reshape(SIDE**2, -1)
+    return (thumbnails.astype(np.float32) - 128) @ lowest
+
+
+def _links(points: Spilled) -> Iterator[np.ndarray]:
+    """Yield int64 [P, 2], i < j: links that join what looks the same among the points of a cell."""
+    names = np.arange(len(points))
+    for i in range(0, len(points), ROWS):
+        first = points[i : i + ROWS]
+        for j in range(i, len(points), ROWS):
+            if _one_name(names[i : i + ROWS], names[j : j + ROWS]):
+                continue  # all linked: a crowd costs no more than its first rows with the rest
+            second = points[j : j + ROWS] if j > i else first
+            a, b = _candidates(first, second)
+            while len(a):
+                a, b = _unlinked(a, b, names[i : i + ROWS], names[j : j + ROWS])
+                near = _alike(first, second, a[:PAIRS], b[:PAIRS])
+                ends = np.column_stack([a[:PAIRS][near], b[:PAIRS][near]])
+                if len(ends):
+                    names = _joined(names, ends + np.array([i, j]))
+                    yield np.sort(
+                        np.column_stack([first["index"][ends[:, 0]], second["index"][ends[:, 1]]])
+                    )
+                a, b = a[PAIRS:], b[PAIRS:]
+
+
+def _candidates(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows of first and of second lie within reach by their fine hashes."""
+    one, other = (_hashes(points["thumbnail"], FINE) for points in (first, second))
+    lengths, ones = (one**2).sum(axis=1), np.ones((len(other), 1), np.float32)
+    one = np.column_stack([one * -2, lengths, np.ones_like(lengths)])
+    other = np.column_stack([other, ones, (other**2).sum(axis=1)])
+    reach = (first["levels"] * SIDE) ** 2 * 1.002 + 32  # 32: rounding of sums of some 10 million
+    a, b = np.nonzero(one @ other.T <= reach[:, None])  # |a|^2 + |b|^2 - 2ab
+    return a, b
+
+
+def _one_name(names_a: np.ndarray, names_b: np.ndarray) -> bool:
+    return bool((names_a == names_a[0]).all() and (names_b == names_a[0]).all())
+
+
+def _unlinked(
+    a: np.ndarray, b: np.ndarray, names_a: np.ndarray, names_b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    apart = names_a[a] != names_b[b]
+    return a[apart], b[apart]
+
+
+def _alike(first: np.ndarray, second: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Say of each pair of rows whether its thumbnails show one picture."""
+    difference = first["thumbnail"][a].astype(np.float32) - second["thumbnail"][b]
+    rms = np.sqrt(np.einsum("pd,pd->p", difference, difference) / SIDE**2)
+    return rms <= np.minimum(first["levels"][a], second["levels"][b])
+
+
+def _joined(names: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return names, below len(names), in which the ends of each link [P, 2] have one name."""
+    linked = names[ends]
+    shape = (len(names), len(names))
+    links = coo_array((np.ones(len(ends)), (linked[:, 0], linked[:, 1])), shape=shape)
+    return connected_components(links, directed=False)[1][names]
