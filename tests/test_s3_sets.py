@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -62,6 +63,7 @@ def records(count: int, seed: int = 5) -> Iterator[Record]:
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an S3 server with a bucket."""
+    get_reusable_executor().shutdown(wait=True)  # workers keep the environment they began with
     spawn, port = Spawner(), free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
