@@ -7,39 +7,27 @@ figures of the stages evaluate_generator and evaluate_synthetic; the pages' pict
 `--folder`.
 """
 
-import argparse
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from bench.starting import run_stage
+from bench.processes import ROOT, found, judge, run_stage
 from tasks.commands import presets
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("REMINT_BENCH_DATA", ROOT.parent / "shared/data")) / "free-photos"
 LONGEST, ALONG = 640, 4  # px of a photograph; parts along either side
 SIZE = 32
 
 
 def main() -> None:
     """Cut, train, mint and judge; see --help."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=8.0, help="of training, on one thread")
-    parser.add_argument("--folder", type=Path, help="where to keep everything; none: nowhere")
-    given = parser.parse_args()
-    if not DATA.is_dir():
-        raise SystemExit(f"error: there is no {DATA}; set REMINT_BENCH_DATA")
-    with tempfile.TemporaryDirectory() as scratch:
-        print(judged(given.folder or Path(scratch), given.minutes))
+    judge(__doc__, 8.0, judged)
 
 
 def judged(folder: Path, minutes: float) -> str:
     """Go from photographs to the stages' figures, and return them as lines of text."""
-    cut(DATA, folder / "parts")
+    cut(found("free-photos"), folder / "parts")
     params = _params(folder / "params.yaml", minutes)
     clean, model, synthetic, withheld = (
         folder / name for name in ("clean", "model", "synthetic", "withheld")

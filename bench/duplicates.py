@@ -13,7 +13,6 @@ seconds are those of the work, without generation and imports; memory as in benc
 import argparse
 import hashlib
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +24,7 @@ import numpy as np
 from scipy.fft import dctn
 from scipy.spatial import KDTree
 
-from bench.image_sets import MIB, ROOT, SECONDS_BETWEEN_LOOKS, _memory
+from bench.processes import MIB, watched
 from remint.ingest.census import picture_key
 from remint.ingest.lookalikes import FLAT, LEVELS, SHARE, SIDE, components
 from remint.ingest.pictures import Pictures
@@ -146,22 +145,12 @@ def _entry(thumbnail: bytes) -> Entry:
 
 
 def _measured(way: str, count: int) -> list[int]:
-    command = [sys.executable, "-m", "bench.duplicates", "--way", way, "--counts", str(count)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()  # "ready": imports are done
-        base = peak = _memory(process.pid)
-        while process.poll() is None:
-            peak = max(peak, _memory(process.pid))
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        told = process.stdout.read()
-    if process.returncode:
-        sys.exit(f"error: {way} of {count} entries ended with status {process.returncode}")
-    found, seconds = json.loads(told)
+    seen = watched("bench.duplicates", "--way", way, "--counts", count)
+    found, seconds = seen.told
     copies, groups, moved = found
     print(
         f"{way:8} {count:9,} {copies:7,} {groups:7,} {moved:6,} {seconds:8.1f} "
-        f"{(peak - base) / MIB:10.0f}",
+        f"{(seen.peak - seen.base) / MIB:10.0f}",
         flush=True,
     )
     return [copies, groups, moved]

@@ -12,9 +12,6 @@ when imports were done.
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.image_sets import MIB, ROOT, SECONDS_BETWEEN_LOOKS, _memory
+from bench.processes import MIB, watched
 from remint.classifier.teacher import TeacherConfig
 from remint.export.card import PapersConfig
 from remint.export.export import export
@@ -117,23 +114,10 @@ def _clean(minter: Noise, path: Path) -> ImageSet:
 
 
 def _measured(kind: str, count: int, folder: Path) -> str:
-    command = [sys.executable, "-m", "bench.export", "--kind", kind, "--folder", str(folder)]
-    one = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        [*command, "--counts", str(count)], cwd=ROOT, stdout=pipe, text=True, env=one
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()  # "ready": imports are done
-        base = peak = _memory(process.pid)
-        while process.poll() is None:
-            peak = max(peak, _memory(process.pid))
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        told = process.stdout.read()
-    if process.returncode:
-        sys.exit(f"error: {kind} of {count} images ended with status {process.returncode}")
-    seconds = float(json.loads(told))
-    memory = f"{peak / MIB:10.0f}{(peak - base) / MIB:11.0f}"
+    given = "--kind", kind, "--folder", folder, "--counts", count
+    seen = watched("bench.export", *given, env={"OMP_NUM_THREADS": "1"})
+    seconds = float(seen.told)
+    memory = f"{seen.peak / MIB:10.0f}{(seen.peak - seen.base) / MIB:11.0f}"
     return f"{kind:12}{count:8,}{seconds:10.1f}{count / seconds:10.0f}{memory}"
 
 

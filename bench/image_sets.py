@@ -12,16 +12,13 @@ or from $REMINT_BENCH_DATA/fashion-mnist.
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from bench.processes import MIB, ROOT, found, watched
 from remint.corruptions.config import CorruptConfig
 from remint.images import imageset
 from remint.ingest.census import Census
@@ -32,11 +29,7 @@ from remint.ingest.sources import open_source
 from tasks.corrupt import make_corrupted
 from tasks.stage.params import load
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("REMINT_BENCH_DATA", ROOT.parent / "shared" / "data"))
 STEPS = ("ingest", "corrupt")
-SECONDS_BETWEEN_LOOKS = 0.05
-MIB = 2**20
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given.step:
         print(json.dumps(_work(given.step, given.counts[0], given.workers, given.folder)))
         return
-    if not (DATA / "fashion-mnist").is_dir():
-        sys.exit(f"error: there is no {DATA / 'fashion-mnist'}; set REMINT_BENCH_DATA")
+    found("fashion-mnist")
     print("step      images      rows   seconds  ms/row  peak MiB  added MiB", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for count in given.counts:
@@ -76,7 +68,7 @@ def _work(step: str, count: int, workers: int, folder: Path) -> dict[str, float]
 def _ingest(count: int, workers: int, clean: Path) -> int:
     base = load("ingest", IngestConfig, ROOT / "params.yaml")
     config = replace(base, source="torchvision", name="FashionMNIST", size=28, workers=workers)
-    source = open_source("torchvision", DATA / "fashion-mnist", config.settings)
+    source = open_source("torchvision", found("fashion-mnist"), config.settings)
     return ingest(limited(source, count), config, clean, Census())
 
 
@@ -87,36 +79,13 @@ def _corrupt(workers: int, clean: Path, corrupted: Path) -> int:
 
 
 def _measured(step: str, count: int, workers: int, folder: Path) -> str:
-    command = [sys.executable, "-m", "bench.image_sets", "--step", step, "--folder", str(folder)]
-    command += ["--counts", str(count), "--workers", str(workers)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()  # "ready": imports are done
-        base = peak = _memory(process.pid)
-        while process.poll() is None:
-            peak = max(peak, _memory(process.pid))
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        told = process.stdout.read()
-    if process.returncode:
-        sys.exit(f"error: {step} of {count} images ended with status {process.returncode}")
-    result = json.loads(told)
-    rows, seconds = int(result["rows"]), result["seconds"]
+    given = "--step", step, "--folder", folder, "--counts", count, "--workers", workers
+    seen = watched("bench.image_sets", *given)
+    rows, seconds = int(seen.told["rows"]), seen.told["seconds"]
     return (
         f"{step:8} {count:7,} {rows:9,} {seconds:9.1f} {1000 * seconds / rows:7.2f} "
-        f"{peak / MIB:9.0f} {(peak - base) / MIB:10.0f}"
+        f"{seen.peak / MIB:9.0f} {(seen.peak - seen.base) / MIB:10.0f}"
     )
-
-
-def _memory(pid: int) -> int:
-    """Return the proportional set size of a process and all its descendants, in bytes."""
-    total = 0
-    with suppress(OSError, ValueError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += 1024 * int(line.split()[1])
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            total += sum(_memory(int(child)) for child in (thread / "children").read_text().split())
-    return total
 
 
 if __name__ == "__main__":

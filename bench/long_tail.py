@@ -7,10 +7,7 @@ many images as the first, and the stage evaluate_synthetic judges. Printed is ea
 the three rarest classes, of all classes, and what the stage says of the rarest.
 """
 
-import argparse
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,44 +15,34 @@ from typing import Any
 
 import pandas as pd
 
-from bench.starting import run_stage
+from bench.processes import ROOT, found, judge, run_stage
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
 from remint.utility.arms import ARMS
 from tasks.commands import presets
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("REMINT_BENCH_DATA", ROOT.parent / "shared/data")) / "fashion-mnist"
 MOST, LEAST, RAREST = 1000, 10, 3
 VALIDATION = 0.2  # validation images for one of training, at least 2 of a class
 
 
 def main() -> None:
     """Thin, train, mint and judge; see --help."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0, help="of training, on one thread")
-    parser.add_argument("--folder", type=Path, help="where to keep everything; none: nowhere")
-    given = parser.parse_args()
-    if not DATA.is_dir():
-        raise SystemExit(f"error: there is no {DATA}; set REMINT_BENCH_DATA")
-    with tempfile.TemporaryDirectory() as scratch:
-        print(table(judged(given.folder or Path(scratch), given.minutes)))
+    judge(__doc__, 10.0, judged)
 
 
-def judged(folder: Path, minutes: float) -> Path:
-    """Go from images to the stage's report, and return its folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+def judged(folder: Path, minutes: float) -> str:
+    """Go from images to the stage's report, and return what it says as lines of text."""
     params = _params(folder / "params.yaml", minutes)
     whole, clean, model = (folder / name for name in ("whole", "clean", "model"))
     synthetic, withheld = folder / "synthetic", folder / "withheld"
-    run_stage("ingest", params, DATA, whole, folder / "ingest")
+    run_stage("ingest", params, found("fashion-mnist"), whole, folder / "ingest")
     thin(ImageSet(whole), clean)
     run_stage("train_generator", params, clean, model)
     export = (model, clean, synthetic, folder / "export")
     run_stage("export_synthetic", params, *export, "--withheld", withheld)
     report = folder / "report"
     run_stage("evaluate_synthetic", params, clean, synthetic, report, "--withheld", withheld)
-    return report
+    return table(report)
 
 
 def thin(whole: ImageSet, path: Path) -> None:

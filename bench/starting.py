@@ -8,9 +8,6 @@ the adversarial stage; all are measured on the same held-out pairs. Minutes are 
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,12 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bench.processes import DATA, ROOT, run_stage
 from remint.core.randomness import generator
 from remint.restorer import shipped
 from tasks.commands import presets
 
-ROOT = Path(__file__).resolve().parents[1]
-PHOTOGRAPHS = Path(os.environ.get("REMINT_BENCH_DATA", ROOT.parent / "shared/data"))
 NETWORK = {"name": "plain_unet", "width": 64, "encoder": [2], "middle": 2, "stem": 2, "depth": 3}
 TAKEN_OVER = {"rate": 5.0e-4, "muon": 1.5e-3}  # rates for weights that are good already
 PAGES, SIDE = 60, 384
@@ -45,7 +41,7 @@ def main() -> None:
 
 
 def _sets(folder: Path) -> dict[str, Path]:
-    photographs = PHOTOGRAPHS / "bsds500/images"
+    photographs = DATA / "bsds500/images"
     if not photographs.is_dir():
         print(f"{photographs} is not there: without photographs")
     found = {"bsds500": photographs} if photographs.is_dir() else {}
@@ -104,21 +100,6 @@ def _params(path: Path, model: str, minutes: float, rates: dict[str, Any], limit
     values = {"ingest": source, "train_restorer": trained, "evaluate_restorer": measured}
     presets.change(path, values)
     return path
-
-
-def run_stage(name: str, params: Path, *arguments: object) -> None:
-    """Run a stage in a process of its own; SystemExit with what it said if it fails."""
-    command = [sys.executable, "-m", f"tasks.{name}", *map(str, arguments), "--params", str(params)]
-    store = f"sqlite:///{params.parent / 'mlflow.db'}"
-    done = subprocess.run(
-        command,
-        cwd=params.parent,
-        env={**os.environ, "MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
 
 
 if __name__ == "__main__":
