@@ -115,9 +115,10 @@ def walk(
     """
     log, name, root = get_run_logger(), str(flow_run.get_name()), Path.cwd()
     tags = {"flow": str(flow_run.get_flow_name()), "flow_run": name}
-    held = exclusive.checkout(root, name, str(flow_run.get_id()))
+    own = str(flow_run.get_id())
+    held = exclusive.checkout(root, name, own)
     with held as killed, open_flow_run(name, tags, log.info) as run:
-        if killed not in ("", str(flow_run.get_id())):  # its own: it is tried again
+        if killed not in ("", own):  # its own: it is tried again
             away.close_killed(killed, log)
         order = graph.read(root)
         order = graph.with_ancestors(order, goals) if goals else order
