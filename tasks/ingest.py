@@ -13,8 +13,9 @@ from pathlib import Path
 from remint.images.imageset import SPLITS
 from remint.ingest.census import Census
 from remint.ingest.config import IngestConfig
-from remint.ingest.ingesting import Prepared, ingest
+from remint.ingest.ingesting import ingest
 from remint.ingest.items import Source, limited, without
+from remint.ingest.preparing import Prepared
 from remint.ingest.sources import open_source
 from tasks.stage import stage
 from tasks.stage.console import progress, say

@@ -128,13 +128,17 @@ def _alive(pid: int) -> bool:
 
 
 @contextmanager
-def replaced_file(path: Path | str) -> Iterator[Path]:
-    """Yield a hidden sibling's path to write to; rename it to `path` when the block ends well."""
+def replaced_file(path: Path | str, synced: bool = True) -> Iterator[Path]:
+    """Yield a hidden sibling's path to write to; rename it to `path` when the block ends well.
+
+    synced: it is on the disk by then; else, once the power has gone, it may be there and not whole.
+    """
     target = Path(path).absolute()
     partial = _hidden(target, "partial")
     try:
         yield partial
-        _sync(partial)
+        if synced:
+            _sync(partial)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

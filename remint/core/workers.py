@@ -48,8 +48,8 @@ def ordered_map(
 def _windows(
     items: Iterable[A], processes: int, batch: int, weight: Callable[[A], int]
 ) -> Iterator[list[list[A]]]:
-    batches = _packed(items, batch, BATCH_WEIGHT, weight)
-    return _packed(
+    batches = packed(items, batch, BATCH_WEIGHT, weight)
+    return packed(
         batches,
         BATCHES_IN_FLIGHT * processes,
         WEIGHT_IN_FLIGHT * processes,
@@ -57,7 +57,7 @@ def _windows(
     )
 
 
-def _packed(
+def packed(
     items: Iterable[A], size: int, limit: int, weight: Callable[[A], int]
 ) -> Iterator[list[A]]:
     """Yield lists of `size` items, shorter where their weight reaches `limit`.

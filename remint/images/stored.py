@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from uuid import uuid4
 
 from remint.core import atomic
@@ -64,6 +65,15 @@ def resumed_folder(place: Place, key: str) -> Place:
     return begun
 
 
+def drop_folder(folder: Place) -> None:
+    """Remove a folder that `resumed_folder` gave; what stays for a fault goes next time."""
+    if isinstance(folder, StorePath):
+        with suppress(StoreError):
+            folder.remove_folder()
+    else:
+        rmtree(folder, ignore_errors=True)
+
+
 def put_in_place(built: Place, place: Place) -> None:
     """Make a finished folder the set at `place`, at once; an older set there is removed.
 
@@ -82,9 +92,14 @@ def put_in_place(built: Place, place: Place) -> None:
         atomic.put_in_place(built, place)
 
 
-def replaced_file(place: Place) -> AbstractContextManager[Place]:
-    """Yield another place to write to, which becomes `place` when the block ends well."""
-    return _replaced_object(place) if isinstance(place, StorePath) else atomic.replaced_file(place)
+def replaced_file(place: Place, synced: bool = True) -> AbstractContextManager[Place]:
+    """Yield another place to write to, which becomes `place` when the block ends well.
+
+    synced: see `atomic.replaced_file`; an object in a store is whole either way.
+    """
+    if isinstance(place, StorePath):
+        return _replaced_object(place)
+    return atomic.replaced_file(place, synced)
 
 
 @contextmanager

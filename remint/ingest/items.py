@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -19,14 +20,15 @@ class Item:
     """One image that a source offers, not yet read.
 
     source: its name in the source, valid Unicode; image: a file, uint8 HWC pixels in hand, or a
-    function that draws them in colour, called where the item is prepared;
+    function that draws them in colour, called where the item is prepared, with all that decides
+    what it draws;
     damaged: the damaged half of a real pair; group: images of one group share a split; split: the
     source's own word on it; own_test: the source names its test images itself, so that the hash
     chooses between train and val only; problem: why it cannot be read, known already.
     """
 
     source: str
-    image: Path | np.ndarray | Callable[[], np.ndarray]
+    image: Path | np.ndarray | partial[np.ndarray]
     label: int | None = None
     group: str | None = None
     split: str | None = None
