@@ -308,6 +308,26 @@ def test_stages_write_to_a_store_what_they_write_here(there: str, photos: Path) 
     assert json.loads((home / "report/metrics.json").read_text())["near_duplicates_moved"] > 0
 
 
+def test_parts_that_other_machines_make_lie_in_the_store_until_the_set_does(
+    there: str, photos: Path
+) -> None:
+    from distributed import LocalCluster
+
+    home, bad = photos.parent, photos / "a" / "bad.png"
+    params = ["--params", str(home / "params.yaml")]
+    bad.touch()
+    with LocalCluster(1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
+        sections = YAML(typ="safe").load(PARAMS)
+        sections["ingest"] |= {"engine": cluster.scheduler_address, "max_bad_share": 0.0}
+        YAML().dump(sections, home / "params.yaml")
+        with pytest.raises(ValueError, match=r"bad\.png is empty"):
+            ingest.main([str(photos), there, str(home / "report"), *params])
+        assert len(objects(f"{there}.items")) == 4 and not objects(there)
+        bad.unlink()
+        ingest.main([str(photos), there, str(home / "report"), *params])
+    assert len(ImageSet(there)) == 24 and not objects(f"{there}.items")
+
+
 def test_a_store_is_refused_for_what_is_no_set(
     there: str, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,7 +30,7 @@ from remint.ingest.scenes import Match
 
 PARTS = 64  # of a source whose parts are between these two, in items
 LEAST_PART = 8
-LARGEST_PART = 512
+LARGEST_PART = 256
 PART_BYTES = 64 * 2**20  # of files; of pixels in hand a 32nd, since they wait in memory
 GROUP_ITEMS = 256
 GROUP_BYTES = 2**20
@@ -92,8 +92,8 @@ def _found(image: Path | np.ndarray | partial[np.ndarray]) -> tuple[Any, int]:
         return (image.func.__module__, image.func.__qualname__, image.args, image.keywords), 0
     try:
         status = os.stat(image)
-    except OSError as error:
-        return (str(image), error.errno), 0
+    except (OSError, ValueError) as error:  # not there, or no path at all: it can't be read
+        return (str(image), repr(error)), 0
     # the time of the last change of rights or content tells what keeps its size and date
     times = status.st_mtime_ns, status.st_ctime_ns
     return (str(image), status.st_size, *times), status.st_size
