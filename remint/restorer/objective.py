@@ -12,6 +12,7 @@ from torch import nn
 
 from remint.core.device import Precision, autocast
 from remint.core.ranges import Weight
+from remint.metrics.pixels import WHOLE_CEILING
 from remint.restorer.data import PairSource
 from remint.restorer.networks.padding import run_padded
 from remint.restorer.perceptual import PerceptualName, build_perceptual, feature_matching_loss
@@ -37,7 +38,7 @@ class RestorationLossConfig:
     every penalty_every rounds and multiplied by it (lazy, arXiv 1912.04958, section 3.1).
     """
 
-    pixel: Literal["l1", "charbonnier", "l2"]
+    pixel: Literal["l1", "charbonnier", "l2", "decibels"]
     pixel_weight: Weight
     perceptual: PerceptualName
     perceptual_weight: Weight
@@ -59,10 +60,22 @@ def charbonnier_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     return torch.sqrt((output - target).square() + 1e-6).mean()
 
 
+def decibel_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """mean over images of 10 log10(1 + MSE / floor), dB (PSNR as a loss: NAFNet, arXiv 2204.04676).
+
+    An image counts by the ratio of its error, so that mild damage teaches as much as strong. floor
+    is the MSE of values in -1..1 at WHOLE_CEILING dB: below it, nothing is left to be won.
+    """
+    floor = 4.0 * 10.0 ** (-WHOLE_CEILING / 10.0)
+    errors = (output - target).square().mean(dim=(1, 2, 3))
+    return 10.0 * torch.log10(1.0 + errors / floor).mean()
+
+
 PIXEL_LOSSES: dict[str, PixelLoss] = {
     "l1": F.l1_loss,
     "charbonnier": charbonnier_loss,
     "l2": F.mse_loss,
+    "decibels": decibel_loss,
 }
 
 
@@ -146,11 +159,16 @@ class Restoration:
         return losses
 
     def generator_losses(self, players: Players, chunk: PairBatch, share: float) -> Losses:
-        """Return pixel_weight * pixel + perceptual_weight * perceptual + weight * adversarial."""
+        """Return pixel_weight * pixel + perceptual_weight * perceptual + weight * adversarial.
+
+        fidelity_loss is the Charbonnier distance whichever is minimised, so that runs compare.
+        """
         config, clean = self.config, chunk.clean.detach()
         output = self.restore(players.generator.network, chunk.damaged)
-        fidelity = PIXEL_LOSSES[config.pixel](output, clean)
-        losses: Losses = {"total": config.pixel_weight * fidelity, "fidelity_loss": fidelity}
+        losses: Losses = {
+            "total": config.pixel_weight * PIXEL_LOSSES[config.pixel](output, clean),
+            "fidelity_loss": charbonnier_loss(output.detach(), clean),
+        }
         losses["colour_drift"] = 0.5 * (output - clean).detach().mean()
         if players.discriminator:
             with autocast(self.device, self.precision):
