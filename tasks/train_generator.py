@@ -119,7 +119,7 @@ def take(
     )
     progress = replace(own, images=images, minutes=minutes)
     # a run of one stage calls its curves "generator", whatever the network
-    stage_name = report.stage if config.adversarial and before else "generator"
+    stage_name = report.stage if before else "generator"
     values = {**own.losses, **(report.figures if report.fresh else {})}
     if own.losses:
         log.row(stage_name, images, progress, values)

@@ -176,4 +176,4 @@ def test_a_game_without_its_settings_and_settings_without_it_are_refused(
     config: TrainGeneratorConfig, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
-        stages(config, 1, 16)
+        stages(config)

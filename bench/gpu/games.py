@@ -191,7 +191,7 @@ def begin(config: Config, sets: Sets) -> Game:
         return _begin_restorer(config, sets)
     device = pick_device(config.device, config.threads)
     source = LabelledSource(sets.clean, config.data, config.seed)
-    *_, settings = stages(config, source.channels, source.size).values()
+    *_, settings = stages(config).values()
     players, _ = build_players(settings, source, device, None)
     objective = stage_objective(settings, source, device, lambda: None)
     return Game(objective, players, config.loop, config.data.batch)

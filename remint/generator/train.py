@@ -108,14 +108,14 @@ def train_generator(
     device = pick_device(config.device, config.threads)
     config.loop.check_parts(config.data.batch)
     source = LabelledSource(clean, config.data, config.seed)
-    config = replace(config, precision=resolved(device, config.precision))
     network = chosen(config.network, source.channels, source.size)
-    identity = run_identity(replace(config, network=network), clean, start)
+    config = replace(config, network=network, precision=resolved(device, config.precision))
+    identity = run_identity(config, clean, start)
     scores = SnapshotScores(source, clean, config.snapshots, device)
     criterion = scores.criterion
     before: torch.nn.Module | None = None
     most_diverse = 0.0
-    for name, settings in stages(config, source.channels, source.size).items():
+    for name, settings in stages(config).items():
         players, begun = build_players(settings, source, device, start, before)
         folder = checkpoints if before is None else checkpoints / name
         minter = current_minter(settings, source, players, clean, begun)
@@ -129,20 +129,18 @@ def train_generator(
         before, most_diverse = players.average, keeper.most_diverse
 
 
-def stages(
-    config: TrainGeneratorConfig, channels: int, size: int
-) -> dict[str, TrainGeneratorConfig]:
-    """Return the settings of each stage by the name of its network, in their order.
+def stages(config: TrainGeneratorConfig) -> dict[str, TrainGeneratorConfig]:
+    """Return the settings of each stage by the name of its network (not auto), in their order.
 
     Raises ValueError where adversarial flow has no settings, or another network has some.
     """
-    network, jumps = chosen(config.network, channels, size), config.adversarial
+    network, jumps = config.network, config.adversarial
     if (network.name == JUMPS and not jumps) or (network.name not in FLOWS and jumps):
         raise ValueError(
             f"adversarial: found {'settings' if jumps else 'none'} for the network {network.name}; "
             f"it is what {JUMPS} trains by, and flow if asked to"
         )
-    first: dict[str, TrainGeneratorConfig] = {network.name: replace(config, network=network)}
+    first: dict[str, TrainGeneratorConfig] = {network.name: config}
     if not jumps:
         return first
     jumping = replace(network, name=JUMPS, steps=jumps.steps, guidance=1.0)

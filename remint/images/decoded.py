@@ -8,7 +8,6 @@ disk, and processes that read the same pages hold them once.
 import errno
 import shutil
 import warnings
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -107,10 +106,5 @@ def _make(images: ImageSet, split: str, folder: Path) -> None:
     with replaced_folder(folder) as fresh:
         np.save(fresh / INDEX, index)
         with (fresh / PIXELS).open("wb") as file:
-            for block in _blocks(images, split):
-                file.write(block)
-
-
-def _blocks(images: ImageSet, split: str) -> Iterator[bytes]:
-    for _, image in images.images(split):
-        yield np.ascontiguousarray(image).tobytes()
+            for _, image in images.images(split):
+                file.write(np.ascontiguousarray(image).tobytes())
