@@ -2,7 +2,7 @@
 
 Three photographs with different damage go through `remint restore`, each in a process of its own,
 as a user would start it; printed are seconds, PSNR and what the map of doubt covers. The picture
-shows damaged, restored, the map (8 times as bright) and original side by side. Photographs, all
+shows damaged, restored, the map (5 times as bright) and original side by side. Photographs, all
 from scikit-image's wheel: astronaut (NASA, public domain), coffee (Rachel Michetti, CC0), chelsea
 (Stefan van der Walt, CC0); the models saw none in training.
 """
@@ -31,7 +31,7 @@ CASES = (
     (data.chelsea, (20, 100), "plain_noise", 4),
 )
 SIDE = 256
-BRIGHTER = 8  # the map is drawn so many times as bright as `remint restore --doubt` writes it
+BRIGHTER = 5  # the map is drawn so many times as bright as `remint restore --doubt` writes it
 
 
 def main() -> None:

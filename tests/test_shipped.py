@@ -12,8 +12,10 @@ from remint.core.randomness import generator
 from remint.corruptions.registry import corrupt
 from remint.metrics.pixels import psnr_score
 from remint.restorer import shipped
+from remint.restorer.doubt import Doubt
 from remint.restorer.restorer import Restorer
 from remint.restorer.tiling import restore_image
+from remint.restorer_evaluation.coverage import coverage_of
 from tasks.commands import cli
 
 MEGABYTES = 12  # all of them together, at most
@@ -26,10 +28,14 @@ def photograph(channels: int) -> np.ndarray:
     return crop if channels == 3 else cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[:, :, None]
 
 
+def pair(channels: int, kind: str, severity: float) -> tuple[np.ndarray, np.ndarray]:
+    clean = photograph(channels)
+    return clean, corrupt(clean, kind, severity, generator(0, "test", kind)).image
+
+
 def gain(name: str, kind: str, severity: float) -> float:
     restorer = Restorer.load(shipped.FOLDER / name, device="cpu")
-    clean = photograph(restorer.channels)
-    damaged = corrupt(clean, kind, severity, generator(0, "test", kind)).image
+    clean, damaged = pair(restorer.channels, kind, severity)
     restored = restore_image(restorer, damaged, 512, 64)
     return psnr_score(restored, clean) - psnr_score(damaged, clean)
 
@@ -61,6 +67,20 @@ def test_they_leave_a_clean_photograph_nearly_as_it_is(name: str) -> None:
     restorer = Restorer.load(shipped.FOLDER / name, device="cpu")
     clean = photograph(restorer.channels)
     assert psnr_score(restore_image(restorer, clean, 512, 64), clean) > 36
+
+
+@pytest.mark.parametrize("name", shipped.names())
+@pytest.mark.parametrize(("kind", "severity"), [("sensor_noise", 3), ("shared_jpeg", 3)])
+def test_their_maps_of_doubt_hold_and_are_wide_where_there_is_something_to_miss(
+    name: str, kind: str, severity: float
+) -> None:
+    restorer = Restorer.load(shipped.FOLDER / name, device="cpu")
+    doubt = Doubt.load(shipped.FOLDER / name, restorer)
+    clean, damaged = pair(restorer.channels, kind, severity)
+    restored = restore_image(restorer, damaged, 512, 64)
+    figures = coverage_of(doubt, damaged, restored, clean)
+    assert figures["doubt_covered_quarter"] >= 1 - shipped.card(name)["doubt"]["alpha"]
+    assert figures["doubt_levels_quarter"] > 1.5 * figures["doubt_levels"]
 
 
 def test_a_folder_of_models_gives_the_one_for_the_channels(tmp_path: Path) -> None:
