@@ -1,4 +1,7 @@
-"""The restorers that come with the package, and the choice among several by their channels."""
+"""The restorers that come with the package, and the choice among several by their channels.
+
+A model for special damage is used where it is named, and by nobody else's choice.
+"""
 
 import json
 from pathlib import Path
@@ -15,15 +18,24 @@ def names() -> list[str]:
 
 def card(name: str) -> dict[str, Any]:
     """Return a model's restorer.json; `about` in it says what it is for."""
-    values: dict[str, Any] = json.loads((FOLDER / name / CARD).read_text(encoding="utf-8"))
+    return _card(FOLDER / name)
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
     return values
 
 
 def members(folder: Path) -> list[Path]:
-    """Return the folders of the models in a folder of several; a model's folder itself else."""
+    """Return the folders of the models in a folder of several; a model's folder itself else.
+
+    Of several those that any picture may be given to, not those whose card says `by_name`.
+    """
     if (folder / CARD).exists():
         return [folder]
-    return sorted(file.parent for file in folder.glob(f"*/{CARD}")) or [folder]
+    found = sorted(file.parent for file in folder.glob(f"*/{CARD}"))
+    for_any = [model for model in found if not _card(model).get("about", {}).get("by_name")]
+    return for_any or [folder]
 
 
 def suited(folder: Path, channels: int) -> Path:
@@ -34,11 +46,7 @@ def suited(folder: Path, channels: int) -> Path:
     models = members(folder)
     if models == [folder]:
         return folder
-    fitting = [
-        model
-        for model in models
-        if json.loads((model / CARD).read_text(encoding="utf-8"))["channels"] == channels
-    ]
+    fitting = [model for model in models if _card(model)["channels"] == channels]
     if not fitting:
         listed = ", ".join(model.name for model in models)
         raise ValueError(
