@@ -31,7 +31,7 @@ help: ## this list
 
 run: $(STAMP) ## do what has changed since the last run (GOAL=a stage: up to there alone)
 	@before="$$(cksum dvc.lock 2>/dev/null || true)"; \
-	dvc repro $(GOAL); \
+	python -m flows.discreetly dvc repro $(GOAL); \
 	if [ "$$before" = "$$(cksum dvc.lock)" ]; then echo "Nothing had changed, nothing was run."; fi; \
 	[ ! -e $(REPORT) ] || echo "The report: $(CURDIR)/$(REPORT)"
 

@@ -1,10 +1,16 @@
 """Secrets come from the environment alone and are found nowhere afterwards."""
 
+import fcntl
 import os
+import pty
 import shutil
+import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -151,15 +157,8 @@ def test_make_ui_hands_the_store_to_mlflow_by_the_environment(root: Path, tmp_pa
     (program := tmp_path / "bin/mlflow").parent.mkdir()
     program.write_text('#!/bin/sh\necho "asked: $*"\necho "store: $MLFLOW_BACKEND_STORE_URI"\n')
     program.chmod(0o755)
-    (tmp_path / "set-up").touch()
-    done = subprocess.run(
-        ["make", "--no-print-directory", "ui", f"VENV={os.path.relpath(tmp_path, root)}"],
-        cwd=root,
-        env={**os.environ, "MLFLOW_TRACKING_URI": ADDRESS},
-        capture_output=True,
-        text=True,
-    )
-    asked, store = done.stdout.splitlines()
+    env = {**os.environ, "MLFLOW_TRACKING_URI": ADDRESS}
+    asked, store = make(root, "ui", tmp_path, env=env, capture_output=True).stdout.splitlines()
     assert store == f"store: {ADDRESS}" and asked.startswith("asked: ui --host 127.0.0.1")
     assert SECRET not in asked
 
@@ -178,3 +177,37 @@ def test_a_cut_message_holds_no_half_of_a_password() -> None:
     for filled in range(250, 300):
         told = console.discreet(one_line(ValueError(f"{'x' * filled} {ADDRESS}/")))
         assert "hunter2"[:3] not in told, filled
+
+
+def make(root: Path, goal: str, programs: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Call make with the programs of a folder as those of its environment."""
+    (programs / "set-up").touch()
+    place = f"VENV={os.path.relpath(programs, root)}"
+    command = ["make", "--no-print-directory", goal, place]
+    return subprocess.run(command, cwd=root, text=True, **options)
+
+
+def test_make_run_shows_what_dvc_says_without_passwords(root: Path, tmp_path: Path) -> None:
+    (program := tmp_path / "bin/dvc").parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$*: {ADDRESS}/a"\nprintf http://remint:hunter2 >&2\nsleep 0.3\n'
+        "printf -- '-canary@store/b' >&2; exit 3\n"
+    )
+    program.chmod(0o755)
+    done = make(root, "run", tmp_path, capture_output=True)
+    assert done.stdout == "repro: http://***@127.0.0.1/a\n" and done.returncode
+    assert done.stderr.startswith("http://***@store/b") and "Error 3" in done.stderr
+
+
+def test_a_terminal_stays_one_and_an_interrupt_reaches_the_command() -> None:
+    ours, given = pty.openpty()
+    fcntl.ioctl(given, termios.TIOCSWINSZ, struct.pack("4H", 30, 77, 0, 0))
+    script = f"test -t 1 && test -t 2 && stty size <&1 && echo {ADDRESS} && sleep 600"
+    command = [sys.executable, "-m", "flows.discreetly", "/bin/sh", "-c", script]
+    with subprocess.Popen(command, stdout=given, stderr=given, start_new_session=True) as process:
+        said = b""
+        while b"127" not in said:
+            said += os.read(ours, 100)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait() == 128 + signal.SIGINT
+    assert said.startswith(b"30 77\r\nhttp://***@127")
