@@ -11,6 +11,8 @@ TESTS := $(VENV)/set-up-tests
 FLOW ?= pipeline
 GOAL ?=
 PORT ?= 5000
+# Of some hundred figures and parameters, those by which generators are told apart
+COMPARED := class_accuracy|coverage|accuracy_synthetic_only|cas_gap_points
 REPORT := data/reports/$(if $(filter report_%,$(GOAL)),$(GOAL:report_%=%),index).html
 
 # Nothing phones home, from here or from what runs below.
@@ -46,7 +48,9 @@ flow: $(STAMP) ## the same as run, inside a Prefect flow (FLOW=restoration, augm
 	@python -m flows.pipeline $(FLOW)
 
 compare: $(STAMP) ## article, VAE, conv, r3 and flow on the same images, as experiments in one table
-	@python -m flows.compare
+	@python -m flows.compare && status=0 || status=$$?; \
+	dvc exp show --no-pager --hide-workspace --drop '.*' --keep '^(Experiment|$(COMPARED))$$'; \
+	exit $$status
 
 serve: $(STAMP) ## Prefect, a worker and MLflow on this machine; Ctrl-C ends them (SCHEDULES=1: on time)
 	@python -m flows.serve --mlflow-port $(PORT) $(if $(SCHEDULES),--schedules)
