@@ -15,6 +15,7 @@ image by image with the mean, and writes REPORT/protocol.json.
 import argparse
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,8 @@ def run_stage(
     about = subject("evaluate_restorer", data)
     with runs.stage_run("evaluate_restorer", config, data) as run:
         targets = Targets(clean)
-        tuned = tune_classical(corrupted, targets, config)
+        watch = partial(progress, label="tune classical methods, by slice")
+        tuned = tune_classical(corrupted, targets, config, watch)
         notes = fetch_published(config.published_weights, ("lpips", "fid"), say)
         lpips, note = lpips_distance(pick_device(config.device))
         doubt, told = map_of_doubt(model, restorer, config)

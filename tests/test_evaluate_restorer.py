@@ -17,6 +17,7 @@ from skimage import data
 from remint.core.randomness import generator
 from remint.corruptions.pairs import FIELDS
 from remint.corruptions.registry import corrupt, replay
+from remint.images.fitting import fit
 from remint.images.imageset import ImageSet, Record, pixel_id, write
 from remint.restorer import doubt
 from remint.restorer.doubt import DoubtHead
@@ -314,6 +315,27 @@ def test_the_stage_writes_the_whole_report_and_the_restored_set(
     for name in ("input", "output", "target", "error", "classical"):
         with Image.open(report / "gallery" / entries[0][name]) as picture:
             assert picture.size == (24, 24)
+
+
+@pytest.mark.usefixtures("quiet_tracking")
+def test_tiles_are_shown_as_the_whole_picture_and_tuning_says_how_far_it_is(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, sets = data.coins()[:72, :48, None], tmp_path / "sets"
+    tiles = [
+        Record(pixel_id(tile), tile, "test", f"a page.png{where}", 0)
+        for where, tile in fit(photo, "tiles", 24, 0)
+    ]
+    metadata = {"class_names": ["a"], "channels": 1}
+    write(sets / "clean", [*clean_records(3), *tiles], metadata=metadata)
+    records = corrupted_records(ImageSet(sets / "clean"))
+    write(sets / "corrupted", records, metadata=metadata, extra_fields=FIELDS)
+    report, _ = run_stage(sets, model, tmp_path)
+    *_, entry = json.loads((report / "gallery.json").read_text())
+    assert (entry["group"], entry["id"], entry["tiles"]) == ("pages", "a page.png", 6)
+    with Image.open(report / "gallery" / entry["target"]) as picture:
+        assert np.array_equal(np.array(picture), photo[:, :, 0])
+    assert "tune classical methods, by slice: 4 of 4" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("quiet_tracking")

@@ -198,6 +198,16 @@ def test_a_picture_that_is_missing_is_an_error_not_a_gap(folders: list[Path]) ->
         page(folders)
 
 
+def test_pictures_that_were_measured_as_tiles_come_first_and_whole(folders: list[Path]) -> None:
+    assert "whole" not in page(folders).partition("Before and after</h2>")[2].partition("<h2>")[0]
+    file = folders[1] / "gallery.json"
+    entries = json.loads(file.read_text())
+    file.write_text(json.dumps([*entries, {**entries[0], "group": "pages", "tiles": 12}]))
+    shown = page(folders).partition("Before and after</h2>")[2].partition("<h2>")[0]
+    assert "whole again" in shown and "Holes 3, whole: 12 tiles" in shown
+    assert shown.count('type="range"') == 1 + CONFIG.slider
+
+
 def test_kinds_that_training_never_drew_are_named(folders: list[Path]) -> None:
     steps = [{"kind": "gaussian_noise", "probability": 0.5}, {"kind": "holes", "probability": 0}]
     assert page(folders).count("not trained on") == 0

@@ -1,7 +1,7 @@
 """Evaluation of a restorer over the pairs of a corrupted set, as a stream: memory stays flat."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -97,19 +97,22 @@ def damage_of(row: Mapping[str, Any], image: np.ndarray) -> Damage:
 
 
 def tune_classical(
-    corrupted: ImageSet, targets: Targets, config: EvaluateRestorerConfig
+    corrupted: ImageSet,
+    targets: Targets,
+    config: EvaluateRestorerConfig,
+    watch: Callable[[Sequence[Slice]], Iterable[Slice]] = iter,
 ) -> dict[Slice, TunedMethod]:
     """Return the tuned classical method of every slice of the split.
 
     Strengths are chosen on pairs of val where the slice has some there, else on the split's own,
-    which flatters the classical row.
+    which flatters the classical row. watch: wraps the slices as they are done, to show progress.
     """
     tuned: dict[Slice, TunedMethod] = {}
     if not config.tuning_images:
         return tuned
     frame = corrupted.frame()
     wanted = frame[frame["split"] == config.split][["kind", "severity"]].drop_duplicates()
-    for kind, severity in wanted.itertuples(index=False):
+    for kind, severity in watch(list(wanted.itertuples(index=False, name=None))):
         rows = frame[(frame["kind"] == kind) & (frame["severity"] == severity)]
         tuning = rows[rows["split"] == "val"]
         tuning = tuning if len(tuning) else rows[rows["split"] == config.split]

@@ -1,6 +1,6 @@
 """The report of evaluate_restorer on disk: figures, tables and pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from remint.restorer_evaluation.classical import TunedMethod
 from remint.restorer_evaluation.distances import Comparison, SetDistances, Sets, damaged_rows
 from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Slice, Targets, damage_of
 from remint.restorer_evaluation.galleries import PICTURES, choose, error_map, levels_map
+from remint.restorer_evaluation.pages import assembled, pages
 from remint.restorer_evaluation.slicing import DAMAGED_BELOW, slice_rows, summary
 from tasks.stage import stage
 
@@ -136,8 +137,27 @@ def write_gallery(folder: Path, measured: Evaluation) -> np.ndarray | None:
         entries.append({"group": choice.group, **_facts(measured, choice.position), **names})
         if choice.group == "random":
             sheet_rows.append([pictures[name] for name in PICTURES if name in pictures])
-    stage.write_json(folder / "gallery.json", entries)
+    stage.write_json(folder / "gallery.json", [*entries, *_write_pages(folder, measured)])
     return sheet(sheet_rows) if sheet_rows else None
+
+
+def _write_pages(folder: Path, measured: Evaluation) -> Iterator[dict[str, Any]]:
+    """Write pictures that were measured as tiles whole; yield their facts and files."""
+    corrupted, restored = measured.sets.corrupted, measured.sets.restored
+    rows = corrupted.frame(measured.sets.split)
+    images = {
+        "input": lambda row: corrupted.at(int(rows["position"][row]))[1],
+        "output": lambda row: restored.at(row)[1],
+        "target": lambda row: measured.targets[rows["clean_id"][row]],
+    }
+    for number, page in enumerate(pages(rows, measured.config.gallery, measured.config.seed)):
+        names = {name: f"page-{number:03d}-{name}.png" for name in images}
+        for name, image in images.items():
+            (folder / "gallery" / names[name]).write_bytes(encode_png(assembled(page, image)))
+        tiles = measured.frame.iloc[list(page.places)]
+        facts = {name: float(tiles[name].mean()) for name in ("psnr_input", "psnr")}
+        facts |= {"severity": page.severity, "tiles": len(tiles)}
+        yield {"group": "pages", "id": page.name, "kind": page.kind, **facts, **names}
 
 
 def _pictures(position: int, measured: Evaluation) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ GROUPS = {
     "random": "Random: chosen by a hash, the same in every run",
 }
 SATURATED = 10.0  # dB of gain at which a cell's colour is full
+WIDER = 3  # times the pixels that a single image gets: what was measured as tiles, shown whole
 Row = Mapping[str, Any]
 
 
@@ -93,9 +94,11 @@ def examples(report: RestorerReport, group: str, longest: int) -> list[Example]:
 def galleries(report: RestorerReport, shown: int, featured: int, longest: int) -> dict[str, Any]:
     """Return the examples with sliders, and `shown` of each group without those again.
 
-    Sliders show fixed random images, so that nobody chose them.
+    Sliders show fixed random images, so that nobody chose them; before them pictures that were
+    measured as tiles, whole again.
     """
-    sliders = examples(report, "random", longest)[:featured]
+    whole = examples(report, "pages", WIDER * longest)[:featured]
+    sliders = [*whole, *examples(report, "random", longest)[:featured]]
     groups = {
         title: examples(report, group, longest)[(featured if group == "random" else 0) :][:shown]
         for group, title in GROUPS.items()
@@ -143,4 +146,5 @@ def _example(entry: Row, report: RestorerReport, longest: int) -> Example:
         for role in ROLES
         if entry.get(role)
     }
-    return Example(slice_name(entry), entry, pictures)
+    tiles = f", whole: {entry['tiles']} tiles" if "tiles" in entry else ""
+    return Example(slice_name(entry) + tiles, entry, pictures)
