@@ -1,10 +1,15 @@
 """Claims about an inbox on a bad day: nothing of others is replaced, no good image condemned."""
 
 import errno
+import io
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from remint.core.fingerprint import model_fingerprint
 from remint.restorer import shipped
@@ -45,6 +50,31 @@ def test_a_full_disk_ends_the_pass_and_the_next_one_restores_the_image(
             one_pass(places, model)
     assert "quarantine.csv" not in results(places[1])
     assert one_pass(places, model) == {"restored": 1}
+
+
+def many_scans(side: int, scans: int) -> bytes:
+    """A progressive JPEG that asks for the last pass over its pixels again and again."""
+    whole = io.BytesIO()
+    Image.new("L", (side, side)).save(whole, "JPEG", progressive=True)
+    content = whole.getvalue()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * scans + content[-2:]
+
+
+def test_a_decoder_that_does_not_come_back_ends_the_pass_and_the_next_goes_on(
+    places, model: Path
+) -> None:
+    (places[0] / "a.jpg").write_bytes(many_scans(4000, 8000))  # minutes
+    settle(places[0] / "a.jpg")
+    arrive(places[0] / "b.png")
+    command = [sys.executable, "-m", "tasks.commands.cli", "inbox", *map(str, places)]
+    command += ["--model", str(model), "--device", "cpu", "--max-seconds", "1"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == os.EX_TEMPFAIL, done.stderr
+    assert "can't be interrupted" in done.stdout
+    assert "a.jpg" in (places[1] / "quarantine.csv").read_text()
+    assert one_pass(places, model) == {"known": 1, "restored": 1}
+    assert results(places[1]) == {"b.png", "quarantine.csv"}
 
 
 def test_a_model_that_is_no_good_condemns_no_image(places, model: Path, tmp_path: Path) -> None:

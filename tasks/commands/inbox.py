@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from remint.core.atomic import replaced_file
 from remint.core.fingerprint import model_fingerprint
 from remint.images.imagefile import MAX_PIXELS
 from remint.restorer.shipped import members
+from tasks.commands import overtime
 from tasks.commands.ledger import DONE, QUARANTINED, RESTORED, STARTED, Entry, Ledger
 from tasks.commands.model_choice import champion_or_shipped, chosen_restorer
 from tasks.commands.plans import SUFFIXES, RestoreJob
@@ -38,7 +40,8 @@ OF_THE_MACHINE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
     *(errno.EACCES, errno.EPERM, errno.ESTALE),
 }
-MAX_SECONDS = 1800.0  # that one image may take
+MAX_SECONDS = 1800.0  # that one image may take, looked at between its tiles
+LATE, LEAST = 2, 10.0  # times as long, and seconds: what is not back then ends the pass
 SETTLED_SECONDS = 5.0  # a file that changed since then may still be on its way
 
 
@@ -160,8 +163,10 @@ class Worker:
         models = self._loaded()
         self._note(arrival, content, STARTED, output=True)  # from here on ours to replace
         job, originals = RestoreJob(arrival.path, target, arrival.name), {arrival.path.resolve()}
+        late = partial(self._end_late, arrival, content, ours)
         try:
-            restore_one(job, models.of(job), self._options(force=ours), originals)
+            with overtime.watched(max(LEAST, LATE * self.max_seconds), late):
+                restore_one(job, models.of(job), self._options(force=ours), originals)
         except Exception as error:  # decoders throw what they like at a broken file
             if not_of_the_image(error):
                 self._take_back(arrival, known)
@@ -173,6 +178,16 @@ class Worker:
             return "waiting"  # it changed under our hands; the next pass replaces the result
         self._note(arrival, content, RESTORED, output=True)
         return "restored"
+
+    def _end_late(self, arrival: Arrival, content: str, ours: bool) -> None:
+        """Quarantine an image from another thread, before the process that is at it ends."""
+        self.ledger = self.ledger.again()  # SQLite wants one for each thread
+        reason = (
+            "it took too long and can't be interrupted, which ends this pass; the next goes on "
+            "with the others: shrink it, or give it more --max-seconds and --again"
+        )
+        self._quarantine(arrival, content, reason, output=ours)
+        write_quarantine(self.ledger, self.out / QUARANTINE)
 
     def _take_back(self, arrival: Arrival, known: Entry | None) -> None:
         if known is None:

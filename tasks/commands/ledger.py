@@ -41,7 +41,8 @@ class Ledger:
     """
 
     def __init__(self, path: Path, inbox: Path) -> None:
-        self.path, self._inbox = path, os.fsencode(inbox.resolve())
+        self.path, self.inbox = path, inbox
+        self._inbox = os.fsencode(inbox.resolve())
         try:
             self._store = sqlite3.connect(path, isolation_level=None)
             self._store.execute(
@@ -53,6 +54,10 @@ class Ledger:
             raise self._away(error) from error
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{path} is no ledger ({error}); move it away") from error
+
+    def again(self) -> "Ledger":
+        """Return the same ledger for another thread."""
+        return Ledger(self.path, self.inbox)
 
     def _take_over(self) -> None:
         """Take over the rows of a ledger that knew a single inbox."""
