@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks.page import data, generator, restorer
+from tasks.page import data, generator, restorer, subjects
 from tasks.page.generator_verdict import mint_verdict
 from tasks.page.inputs import Inputs, read_inputs
 from tasks.page.parts import Builder, ReportConfig, Section
@@ -32,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = parser.parse_args(argv)
     config = params.load("report", ReportConfig, given.params)
     with runs.stage_run("report", config) as run:
-        text = render(read_inputs(given.folders), collect(Path(), given.params), config)
+        inputs = read_inputs(given.folders)
+        subjects.check(inputs.folders)
+        text = render(inputs, collect(Path(), given.params), config)
         stage.write_text(given.page, text)
         run.artifact(given.page)
     say(f"report: {given.page}, {len(text.encode()) / 2**20:.1f} MiB")

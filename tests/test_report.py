@@ -324,3 +324,9 @@ def test_the_stage_writes_the_page_whole(
     report.main([*map(str, folders), str(target), "--params", str(tmp_path / "params.yaml")])
     assert target.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert [path.name for path in target.parent.iterdir()] == ["index.html"]
+    (folders[2] / "fidelity.safetensors").write_bytes(b"trained anew")
+    facts = json.loads((folders[1] / "slices.json").read_text())
+    told = {**facts, "subject": {"restorer": "of before"}}
+    (folders[1] / "slices.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="another restorer"):
+        report.main([*map(str, folders), str(target), "--params", str(tmp_path / "params.yaml")])
