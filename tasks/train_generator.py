@@ -35,6 +35,7 @@ from tasks.stage import params, stage
 from tasks.stage.console import say
 from tasks.tracking import runs
 from tasks.training import single_run
+from tasks.training.code import same_code
 from tasks.training.log import UNFINISHED, TrainingLog
 
 TOLD = ("images", "minutes")
@@ -93,6 +94,7 @@ def _run(
         runs.stage_run("train_generator", config, data) as run,
         closing(TrainingLog(model / UNFINISHED, run)) as log,
     ):
+        same_code("train_generator", model / UNFINISHED)
         ended: dict[str, GeneratorReport] = {}
         for report in reports:
             take(report, log, config, [one for name, one in ended.items() if name != report.stage])

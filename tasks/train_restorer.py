@@ -35,6 +35,7 @@ from tasks.stage import params, stage
 from tasks.stage.console import say
 from tasks.tracking import runs
 from tasks.training import single_run
+from tasks.training.code import same_code
 from tasks.training.log import UNFINISHED, TrainingLog
 
 
@@ -108,6 +109,7 @@ def _run(
         runs.stage_run("train_restorer", config, data) as run,
         closing(TrainingLog(model / UNFINISHED, run)) as log,
     ):
+        same_code("train_restorer", model / UNFINISHED)
         notes = Notes(config, clean, corrupted, log)
         for report in reports:
             notes.take(report)
