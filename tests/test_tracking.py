@@ -263,6 +263,32 @@ def test_the_run_of_a_flow_that_was_killed_ends_as_killed(client: mlflow.MlflowC
     assert run.data.tags["flow"] == "restoration"
 
 
+LEFT = """
+import os, signal
+from tasks.tracking import runs
+run = runs.open_run("otter train", {}, {})
+print(run.id, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_run_of_a_stage_that_was_killed_is_closed_by_the_next_run(
+    client: mlflow.MlflowClient,
+) -> None:
+    def status(run_id: str) -> str:
+        return str(client.get_run(run_id).info.status)
+
+    with runs.stage_run("corrupt", CONFIG) as at_work:
+        at_work.await_opening()
+        done = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True)
+        killed = done.stdout.split()[-1]
+        assert status(killed) == "RUNNING"
+        with runs.stage_run("corrupt", CONFIG) as run:
+            run.await_opening()
+            assert status(killed) == "KILLED"
+            assert status(str(run.id)) == status(str(at_work.id)) == "RUNNING"
+
+
 def test_a_flow_takes_no_mlflow_along() -> None:
     script = "import flows.pipeline, sys; print({'mlflow', 'torch'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

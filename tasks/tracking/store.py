@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.tracking import leftovers
 from tasks.tracking.provenance import repository_root
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class Opening:
         client = MlflowClient(tracking_uri())
         self.experiment = experiment_id(client)
         if self.id is None:
-            tags = resolve_tags(self._tags)
+            leftovers.close_killed(client, self.experiment)
+            tags = resolve_tags({**self._tags, **leftovers.holder()})
             run = client.create_run(self.experiment, self._started, tags, self.name)
             self.id = run.info.run_id
         while part := self._params[:AT_ONCE]:
