@@ -137,4 +137,6 @@ def test_a_server_answers_to_its_own_names_alone(monkeypatch: pytest.MonkeyPatch
     with TestClient(guarded.app()) as client:
         hosts = ("prefect:4200", "prefect.example.org", "evil.example")
         answers = [client.get("/docs", headers={"Host": host}).status_code for host in hosts]
+        page = client.get("/docs", headers={"Host": "prefect"})
+    assert page.headers["content-security-policy"] == "connect-src 'self'"
     assert answers == [200, 200, 400]

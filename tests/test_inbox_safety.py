@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from torch import OutOfMemoryError
 
 from remint.core.fingerprint import model_fingerprint
 from remint.restorer import shipped
@@ -18,10 +19,6 @@ from tasks.promotion import registry
 from tests.test_inbox import arrive, model, one_pass, places, results, settle
 
 __all__ = ["model", "places"]
-
-
-def broken_disk(*_: object) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_pass_that_is_killed_leaves_a_foreign_file_to_its_owner(
@@ -40,13 +37,19 @@ def test_a_pass_that_is_killed_leaves_a_foreign_file_to_its_owner(
     assert (places[1] / "a.png").read_text() == "of somebody else"
 
 
-def test_a_full_disk_ends_the_pass_and_the_next_one_restores_the_image(
-    places, model: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left"), MemoryError(), OutOfMemoryError()]
+)
+def test_a_full_disk_or_memory_ends_the_pass_and_the_next_one_restores_the_image(
+    places, model: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
+    def no_room(*_: object) -> None:
+        raise error
+
     arrive(places[0] / "a.png")
     with monkeypatch.context() as patch:
-        patch.setattr(inbox, "restore_one", broken_disk)
-        with pytest.raises(OSError, match="No space left"):
+        patch.setattr(inbox, "restore_one", no_room)
+        with pytest.raises(type(error)):
             one_pass(places, model)
     assert "quarantine.csv" not in results(places[1])
     assert one_pass(places, model) == {"restored": 1}

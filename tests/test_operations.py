@@ -14,8 +14,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.processes import Child, Spawner, wait_until
+from tests.processes import LAST_SECONDS, Child, Spawner, wait_until
 from tests.servers import DVC_YAML, free_port, quick_repository
+from tests.test_web import CHROMIUM, QUIET
 
 pytestmark = pytest.mark.slow
 PREFECT_YAML = """
@@ -126,6 +127,30 @@ def test_scheduled_runs_succeed_fail_and_say_why_and_nothing_is_left(
     serving.child.process.send_signal(signal.SIGINT)
     assert serving.child.end() == 0 and serving.child.said().endswith("ended\n")
     assert not spawn.left()
+
+
+@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no chromium is installed here")
+def test_prefects_page_works_for_who_has_the_password_and_asks_no_other_host(
+    serving: Serving,
+) -> None:
+    from playwright.sync_api import sync_playwright
+
+    server, asked = serving.api.removesuffix("/api"), []
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        tab = browser.new_page()
+        tab.set_default_timeout(1000 * LAST_SECONDS)
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(server)
+        tab.get_by_placeholder("admin:pass").fill(serving.password)
+        tab.keyboard.press("Enter")
+        tab.get_by_text("Dashboard").first.wait_for()
+        tab.goto(f"{server}/deployments")
+        tab.get_by_text("often").first.wait_for()
+        browser.close()
+    assert len(asked) > 10 and not [
+        url for url in asked if not url.startswith((server, "data:", "blob:"))
+    ]
 
 
 def running(what: str, folder: Path) -> bool:
