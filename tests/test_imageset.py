@@ -1,6 +1,8 @@
 """Image sets on disk: what is written comes back, whole, lazily, and readable by others."""
 
 import pickle
+import re
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -108,6 +110,16 @@ def test_hugging_face_datasets_decodes_the_images(tmp_path):
     assert np.array_equal(np.array(loaded[7]["image"]), records[7].image[:, :, 0])
     assert np.array_equal(np.array(loaded[7]["mask"]), records[7].image[:, :, 0])
     assert loaded[7]["id"] == records[7].id and len(loaded) == 40
+
+
+def test_a_split_alone_is_read_as_the_readme_says(root: Path, tmp_path: Path) -> None:
+    write(tmp_path / "data/clean", grey_records(40), metadata={}, shard_bytes=2_000)
+    (said,) = re.findall(r"`load_dataset\((.*filters.*?)\)`", (root / "README.md").read_text())
+    text = said.replace("data/clean", f"{tmp_path}/data/clean")
+    load = partial(datasets.load_dataset, cache_dir=str(tmp_path / "cache"))
+    found = eval(f"load({text})", {"load": load})
+    assert list(found) == ["test"] and len(found["test"]) == 13
+    assert set(found["test"]["split"]) == {"test"}
 
 
 def test_pandas_reads_the_folder_as_one_table(tmp_path):
