@@ -16,6 +16,7 @@ from remint.generator.networks.catalogue import (
     build_discriminator,
     build_generator,
 )
+from remint.networks.weights import network_note, save_network
 
 NETWORK = GeneratorConfig("conv", 8, 8, 4, 8, 1.0)
 
@@ -98,6 +99,30 @@ def test_logits_come_from_the_discriminator_and_leaves_it_as_it_was(model: Path)
 def test_a_folder_that_holds_no_whole_generator_is_refused(model, broken, sentence: str) -> None:
     broken(model)
     with pytest.raises(ValueError, match=sentence):
+        Minter.load(model, device="cpu")
+
+
+def test_a_flipped_bit_in_a_models_folder_is_found(model: Path) -> None:
+    file = model / WEIGHTS
+    save_network(file, Minter.load(model, device="cpu").network, "a note")
+    assert network_note(file) == "a note"
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1  # of the least digits of a number
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"weights \(it is not what was written"):
+        Minter.load(model, device="cpu")
+
+
+def test_weights_and_answers_that_are_not_finite_are_errors_and_no_black_images(
+    model: Path,
+) -> None:
+    minter = Minter.load(model, device="cpu")
+    with torch.no_grad():
+        next(minter.network.parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match="answer holds values that are not finite"):
+        minter.mint(np.array([0]), np.array([1]))
+    save_network(model / WEIGHTS, minter.network)
+    with pytest.raises(ValueError, match=r"weights \(it holds values that are not finite"):
         Minter.load(model, device="cpu")
 
 

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from remint.core.arrays import to_tensor, to_uint8
@@ -26,6 +24,7 @@ from remint.generator.networks.catalogue import (
     build_generator,
     sampling_precision,
 )
+from remint.networks.weights import read_network
 
 CARD = "generator.json"
 WEIGHTS, DISCRIMINATOR_WEIGHTS = "generator.safetensors", "discriminator.safetensors"
@@ -113,6 +112,13 @@ class Minter:
             z, labels = z.repeat(2, 1), labels.repeat(2)
         with autocast(self.device, self.precision):
             images = self.network(z.to(self.device), labels.to(self.device))
+        if (
+            self.fingerprint and not torch.isfinite(images).all()
+        ):  # CPU-GPU sync; of training: health
+            raise ValueError(
+                "the generator's answer holds values that are not finite, so its weights are "
+                "broken; train it again or fetch it anew"
+            )
         return to_uint8(images.float()[:count])
 
     @torch.inference_mode()
@@ -160,8 +166,8 @@ def _networks(card: Mapping[str, Any], prefix: str) -> tuple[nn.Module, nn.Modul
 
 def _load_into(network: nn.Module, path: Path) -> None:
     try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        network.load_state_dict(read_network(path))
+    except (ValueError, RuntimeError) as error:
         raise ValueError(
             f"{path} can't be used as this model's weights ({error}); train again or fetch it anew"
         ) from error

@@ -1,8 +1,11 @@
 """Weights on disk: safetensors, which hold numbers and nothing that could be run."""
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -10,6 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from remint.core.atomic import replaced_file
+
+FACTS = "remint"  # all that goes with a network, as one text: safetensors shuffles several
 
 
 def write_tensors(
@@ -34,10 +39,48 @@ def _readable() -> int:
 
 
 def save_network(path: Path, network: nn.Module, note: str = "") -> None:
-    """Write a network's state as one safetensors file, whole or not at all; note: text with it."""
+    """Write a network's state as one safetensors file, whole or not at all; note: text with it.
+
+    A checksum goes with it, which `read_network` looks at.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    state = network.state_dict()
+    facts = {"checksum": _checksum(state), **({"note": note} if note else {})}
     with replaced_file(path) as partial:
-        write_tensors(partial, network.state_dict(), {"note": note} if note else None)
+        write_tensors(partial, state, {FACTS: json.dumps(facts, sort_keys=True)})
+
+
+def read_network(path: Path) -> dict[str, torch.Tensor]:
+    """Read a network's state.
+
+    Raises ValueError with the reason where it is not what was written, or not finite.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            written = _facts(file).get("checksum")
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ValueError(str(error)) from error
+    if written not in (None, _checksum(state)):
+        raise ValueError("it is not what was written: its checksum is another")
+    if broken := [name for name, values in state.items() if not values.isfinite().all()]:
+        raise ValueError(f"it holds values that are not finite: {broken[0]}")
+    return state
+
+
+def _checksum(state: Mapping[str, torch.Tensor]) -> str:
+    """Return BLAKE2b-128 hex of names and numbers."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(state):
+        numbers = state[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(name.encode() + b"\0")
+        digest.update(numbers.numpy().data)
+    return digest.hexdigest()
+
+
+def _facts(file: Any) -> dict[str, str]:
+    texts = file.metadata() or {}
+    return dict(json.loads(texts[FACTS])) if FACTS in texts else texts
 
 
 def network_note(path: Path) -> str:
@@ -45,7 +88,7 @@ def network_note(path: Path) -> str:
     if not path.exists():
         return ""
     with safe_open(path, framework="pt") as file:
-        return (file.metadata() or {}).get("note", "")
+        return _facts(file).get("note", "")
 
 
 def count_parameters(module: nn.Module) -> int:
