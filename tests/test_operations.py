@@ -1,6 +1,7 @@
 """With real parts: a server, a worker, a schedule; runs that succeed and fail by themselves."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -110,6 +111,11 @@ def test_scheduled_runs_succeed_fail_and_say_why_and_nothing_is_left(
         ["git", "for-each-ref", "refs/exps"], cwd=repo, capture_output=True, text=True
     ).stdout
     assert names and not (repo / ".git/MERGE_HEAD").exists()
+
+    exported = dict(re.findall(r"export (\w+)=(\S+)", serving.child.said()))
+    documented = [sys.executable, "-m", "prefect", "deployment", "run", "restoration/often"]
+    done = subprocess.run(documented, env={**os.environ, **exported}, capture_output=True)
+    assert done.returncode == 0, done.stdout
 
     (repo / "dvc.yaml").write_text(DVC_YAML.replace("echo training", "echo no memory; false"))
     bad = serving.run("FAILED")
