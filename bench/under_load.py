@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.processes import ROOT
-from flows import tied
+from flows import stages, tied
 
 PROMISES = ROOT / "docs/reliability.md"
 BUSY = """
@@ -78,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.under_load", description=__doc__)
     parser.add_argument("--load", type=int, default=8, help="busy processes beside the tests")
     given, asked = parser.parse_known_args(argv)
+    stages.end_in_order(143)  # the tests with it
     named = promised(PROMISES.read_text())
     tests = [f"tests/{file}::{test}" if test else f"tests/{file}" for file, test in named]
     with busy(given.load), tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,7 @@ MODELS = ("restorer", "generator")
 Minutes = Annotated[float | None, Field(gt=0, description="limit of each stage; none: no limit")]
 # For the temporary server on a small machine; what the user or the profile sets wins.
 DEFAULTS: dict[Any, Any] = {
-    settings.PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 120,
+    settings.PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 600,
     settings.PREFECT_SERVER_ANALYTICS_ENABLED: False,
 }
 

@@ -14,6 +14,7 @@ import torch
 
 from remint.networks.weights import save_network
 from remint.training.checkpoint import Checkpoint, CheckpointStore
+from tests.processes import LAST_SECONDS
 
 LIMIT = 20_000  # bytes that a file may have
 
@@ -50,7 +51,7 @@ def run(stage: str, folder: Path, *arguments: str, limit: int = 0) -> tuple[int,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=LAST_SECONDS,
     )
     return done.returncode, done.stderr
 

@@ -80,7 +80,8 @@ def test_a_flow_that_is_interrupted_tells_its_server_so_and_ends_at_once(
     begun = time.monotonic()
     strike(flow)
     assert flow.end() == status, flow.said()[-2000:]
-    assert time.monotonic() - begun < 40  # 4 s on a quiet machine; 225 s with Prefect's own server
+    # 4 s on a quiet machine; 225 s with Prefect's own server
+    assert time.monotonic() - begun < 10 * max(4, os.getloadavg()[0])
     assert "Finished in state Crashed" in flow.said() and "onnect" not in flow.said()
     assert not spawn.left()
 

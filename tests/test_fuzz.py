@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from remint.images.imageset import Record, write
+from tests.processes import LAST_SECONDS
 
 pytestmark = pytest.mark.slow
 SECONDS = 15
@@ -35,8 +36,10 @@ def test_a_reader_raises_nothing_but_its_own_errors(
     corpus.mkdir()
     for number, data in enumerate(first_inputs(tmp_path, reader, root)):
         (corpus / str(number)).write_bytes(data)
-    options = ["-seed=1", f"-max_total_time={SECONDS}", "-timeout=20", "-rss_limit_mb=4096"]
+    options = ["-seed=1", f"-max_total_time={SECONDS}", "-timeout=200", "-rss_limit_mb=4096"]
     command = [sys.executable, str(root / "tests/fuzz_readers.py"), reader, str(corpus), *options]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=LAST_SECONDS
+    )
     assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-1500:]
     assert "Done " in done.stderr  # it did run inputs

@@ -51,7 +51,9 @@ class Serving:
     def post(self, path: str, asked: Mapping[str, Any], **headers: str) -> httpx.Response:
         """Ask Prefect with the session's password, and the token that it wants against forgery."""
         who = (*self.password.split(":", 1),)
-        with httpx.Client(base_url=self.api, auth=who, headers=headers, timeout=60) as client:
+        with httpx.Client(
+            base_url=self.api, auth=who, headers=headers, timeout=LAST_SECONDS
+        ) as client:
             token = client.get("/csrf-token", params={"client": "test"}).json()["token"]
             proof = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
             return client.post(path, json=asked, headers=proof)
@@ -89,7 +91,8 @@ def test_scheduled_runs_succeed_fail_and_say_why_and_nothing_is_left(
 ) -> None:
     asked: dict[str, Any] = {}
     for foreign in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}, {}):
-        answer = httpx.post(f"{serving.api}/flow_runs/filter", json=asked, headers=foreign)
+        address = f"{serving.api}/flow_runs/filter"
+        answer = httpx.post(address, json=asked, headers=foreign, timeout=LAST_SECONDS)
         assert answer.status_code == (400 if "Host" in foreign else 403), foreign
         assert "access-control-allow-origin" not in answer.headers
     answer = serving.post("/deployments/filter", asked, Origin="http://evil.example")

@@ -141,7 +141,9 @@ def test_a_flow_tells_prefect_its_end_when_the_server_is_back(
     (tmp_path / "repo/go").touch()
     prefect.start()
     assert flow.end() == 0, flow.said()[-2000:]
-    answer = httpx.post(prefect.health.replace("health", "flow_runs/filter"), json={}, timeout=120)
+    answer = httpx.post(
+        prefect.health.replace("health", "flow_runs/filter"), json={}, timeout=LAST_SECONDS
+    )
     assert [run["state"]["type"] for run in answer.json()] == ["COMPLETED"]
 
 

@@ -32,6 +32,7 @@ from tasks.commands.model_choice import chosen_model
 from tasks.promotion import fetch, promote, registry
 from tasks.promotion.registry import Registry, RegistryError, check_data, model_folder
 from tasks.stage import params
+from tests.processes import LAST_SECONDS
 from tests.servers import free_port
 
 NETWORK = NetworkConfig(name="dncnn", width=4, encoder=(), middle=0, stem=1, depth=2)
@@ -250,7 +251,7 @@ def test_a_served_champion_answers_with_a_restored_image(inside: Path, tmp_path:
             json.dumps(asked).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=LAST_SECONDS) as answer:
             row = json.load(answer)["predictions"][0]
     finally:
         os.killpg(server.pid, signal.SIGKILL)
@@ -260,7 +261,7 @@ def test_a_served_champion_answers_with_a_restored_image(inside: Path, tmp_path:
 
 
 def await_answer(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LAST_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=5):

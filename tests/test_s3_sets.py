@@ -29,7 +29,7 @@ from remint.images.imageset import ImageSet, ImageSetError, Record, pixel_id, re
 from remint.images.parts import PartMaker, merge
 from remint.images.stored import resumed_folder
 from tasks import corrupt, ingest
-from tests.processes import Spawner
+from tests.processes import LAST_SECONDS, Spawner
 from tests.servers import Server, free_port
 from tests.test_corrupt_stage import SECTION
 from tests.test_ingest_stage import PARAMS
@@ -79,7 +79,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def asked(address: str, method: str, body: bytes | None = None) -> None:
     kind = {"Content-Type": "text/plain"}
     request = urllib.request.Request(address, body, kind, method=method)
-    urllib.request.urlopen(request, timeout=60).close()
+    urllib.request.urlopen(request, timeout=LAST_SECONDS).close()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from flows import experiment, graph, servers, stages
 from tasks.stage import console
 from tasks.tracking.delivery import one_line
-from tests.processes import Spawner
+from tests.processes import LAST_SECONDS, Spawner
 from tests.servers import DVC_YAML, Server, free_port, quick_repository
 
 SECRET = "hunter2-canary"
@@ -47,7 +47,7 @@ def run(folder: Path, env: dict[str, str], *command: str, given: str = "") -> st
         input=given,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=LAST_SECONDS,
     )
     assert done.returncode == 0, done.stderr[-1000:]
     return done.stdout + done.stderr
