@@ -9,6 +9,7 @@ then. They end with this process, however it ends. The status is pytest's.
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,7 +65,12 @@ def tested(tests: Sequence[str], record: Path) -> tuple[int, Mapping[str, int]]:
     """Run tests one after another; return pytest's status, and how many there were of each end."""
     command = [sys.executable, "-m", "pytest", *tests, f"--junitxml={record}"]
     env = {"OMP_NUM_THREADS": "1", **os.environ}
-    status = subprocess.run(command, cwd=ROOT, env=env).returncode
+    with subprocess.Popen(command, cwd=ROOT, env=env) as process:
+        try:
+            status = process.wait()
+        except BaseException:
+            process.send_signal(signal.SIGINT)  # pytest ends what its tests started
+            raise
     if not record.exists():
         return status, {}
     told = ElementTree.parse(record).getroot().find("testsuite")
