@@ -112,9 +112,8 @@ class Minter:
             z, labels = z.repeat(2, 1), labels.repeat(2)
         with autocast(self.device, self.precision):
             images = self.network(z.to(self.device), labels.to(self.device))
-        if (
-            self.fingerprint and not torch.isfinite(images).all()
-        ):  # CPU-GPU sync; of training: health
+        # A CPU-GPU sync point; of a network in training `health` takes care
+        if self.fingerprint and not torch.isfinite(images).all():
             raise ValueError(
                 "the generator's answer holds values that are not finite, so its weights are "
                 "broken; train it again or fetch it anew"

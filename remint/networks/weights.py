@@ -59,7 +59,7 @@ def read_network(path: Path) -> dict[str, torch.Tensor]:
         with safe_open(path, framework="pt") as file:
             written = _facts(file).get("checksum")
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, TypeError) as error:
         raise ValueError(str(error)) from error
     if written not in (None, _checksum(state)):
         raise ValueError("it is not what was written: its checksum is another")
