@@ -68,14 +68,23 @@ def test_adversarial_weights_that_were_never_trained_are_not_made_up(model: Path
 
 def test_a_pickle_offered_as_weights_is_never_loaded(model: Path) -> None:
     torch.save({"x": print}, model / "fidelity.safetensors")
-    with pytest.raises(ValueError, match="can't be read as safetensors"):
+    with pytest.raises(ValueError, match="can't be used as weights"):
         Restorer.load(model, interpolation=0.0)
 
 
 def test_truncated_weights_are_refused(model: Path) -> None:
     path = model / "fidelity.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ValueError, match="can't be read"):
+    with pytest.raises(ValueError, match="can't be used as weights"):
+        Restorer.load(model, interpolation=0.0)
+
+
+def test_a_flipped_bit_in_a_restorers_folder_is_found(model: Path) -> None:
+    path = model / "fidelity.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1  # of the least digits of a number
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not what was written"):
         Restorer.load(model, interpolation=0.0)
 
 
@@ -101,7 +110,7 @@ def test_weights_that_are_not_finite_are_refused(model: Path) -> None:
     network = build_network(NETWORK, 1)
     network.intro.weight.data[0] = torch.nan
     save_weights(model, FIDELITY, network)
-    with pytest.raises(ValueError, match=r"not finite \(intro\.weight\)"):
+    with pytest.raises(ValueError, match=r"not finite: intro\.weight"):
         Restorer.load(model, interpolation=0.0)
 
 

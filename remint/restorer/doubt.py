@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from remint.core.arrays import to_tensor
+from remint.networks.weights import read_network
 from remint.restorer.restorer import CARD, Restorer
 
 WEIGHTS = "doubt.safetensors"
@@ -76,8 +75,8 @@ class Doubt:
         refuse_other_blend(restorer)
         head = DoubtHead(restorer.channels)
         try:
-            head.load_state_dict(load_file(folder / WEIGHTS))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            head.load_state_dict(read_network(folder / WEIGHTS))
+        except (ValueError, RuntimeError) as error:
             raise ValueError(
                 f"{folder / WEIGHTS} is no map of doubt for this model ({error}); train it again "
                 "or fetch it anew"

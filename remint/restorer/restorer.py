@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from remint.core.atomic import replaced_file
 from remint.core.device import Precision, autocast, pick_device, resolved
 from remint.core.fingerprint import model_fingerprint
 from remint.core.ranges import CardShape, check
-from remint.networks.weights import save_network
+from remint.networks.weights import read_network, save_network
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.networks.padding import run_padded
 
@@ -96,7 +94,7 @@ class Restorer:
             share = card["default_interpolation"] if interpolation is None else interpolation
             share = float(share)
             network = _network(card, f"{folder / CARD}: ")
-            network.load_state_dict(_finite(_weights(folder, share), folder))
+            network.load_state_dict(_weights(folder, share))
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{folder}: its weights do not fit the network of {CARD} ({error!r}); the folder "
@@ -155,21 +153,11 @@ def _weights(folder: Path, share: float) -> dict[str, torch.Tensor]:
     return interpolate(_read_weights(folder, FIDELITY), _read_weights(folder, ADVERSARIAL), share)
 
 
-def _finite(weights: dict[str, torch.Tensor], folder: Path) -> dict[str, torch.Tensor]:
-    broken = [name for name, values in weights.items() if not torch.isfinite(values).all()]
-    if broken:
-        raise ValueError(
-            f"{folder}: its weights hold values that are not finite ({broken[0]}); train it again "
-            "or fetch it anew"
-        )
-    return weights
-
-
 def _read_weights(folder: Path, stage: str) -> dict[str, torch.Tensor]:
     path = folder / f"{stage}.safetensors"
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        return read_network(path)
+    except ValueError as error:
         raise ValueError(
-            f"{path} can't be read as safetensors ({error}); train again or fetch it anew"
+            f"{path} can't be used as weights ({error}); train again or fetch it anew"
         ) from error
