@@ -58,11 +58,13 @@ def spawn() -> Iterator[Spawner]:
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach what tests start also where a shell runs them in the background.
+    """Let Ctrl-C and SIGHUP reach what tests start also in a shell's background and under nohup.
 
-    There SIGINT is ignored, which a new process inherits; a signal that is handled it does not.
+    There they are ignored, which a new process inherits; a signal that is handled it does not.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
