@@ -1,7 +1,4 @@
-"""The restorers that come with the package, and the choice among several by their channels.
-
-A model for special damage is used where it is named, and by nobody else's choice.
-"""
+"""The restorers that come with the package, and the choice among several by their channels."""
 
 import json
 from pathlib import Path
@@ -18,24 +15,15 @@ def names() -> list[str]:
 
 def card(name: str) -> dict[str, Any]:
     """Return a model's restorer.json; `about` in it says what it is for."""
-    return _card(FOLDER / name)
-
-
-def _card(folder: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    values: dict[str, Any] = json.loads((FOLDER / name / CARD).read_text(encoding="utf-8"))
     return values
 
 
 def members(folder: Path) -> list[Path]:
-    """Return the folders of the models in a folder of several; a model's folder itself else.
-
-    Of several those that any picture may be given to, not those whose card says `by_name`.
-    """
+    """Return the folders of the models in a folder of several; a model's folder itself else."""
     if (folder / CARD).exists():
         return [folder]
-    found = sorted(file.parent for file in folder.glob(f"*/{CARD}"))
-    for_any = [model for model in found if not _card(model).get("about", {}).get("by_name")]
-    return for_any or [folder]
+    return sorted(file.parent for file in folder.glob(f"*/{CARD}")) or [folder]
 
 
 def suited(folder: Path, channels: int) -> Path:
@@ -46,7 +34,11 @@ def suited(folder: Path, channels: int) -> Path:
     models = members(folder)
     if models == [folder]:
         return folder
-    fitting = [model for model in models if _card(model)["channels"] == channels]
+    fitting = [
+        model
+        for model in models
+        if json.loads((model / CARD).read_text(encoding="utf-8"))["channels"] == channels
+    ]
     if not fitting:
         listed = ", ".join(model.name for model in models)
         raise ValueError(

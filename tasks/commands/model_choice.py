@@ -29,8 +29,7 @@ def champion_or_shipped() -> Path:
 
     registry = Registry("restorer")
     if registry.find("champion") is None:
-        used = ", ".join(model.name for model in shipped.members(shipped.FOLDER))
-        say(f"no restorer is champion yet: {used} are used, for photographs")
+        say(f"no restorer is champion yet: {', '.join(shipped.names())} are used, for photographs")
         return shipped.FOLDER
     return registry.folder("champion")
 

@@ -65,7 +65,7 @@ class Model(NamedTuple):
 def models() -> list[Model]:
     """Return what can be chosen: the trained one first, then those that come with Remint."""
     found = [_model("trained here", TRAINED)] if (TRAINED / restorer.CARD).exists() else []
-    auto = all(map(_has_doubt, shipped.members(shipped.FOLDER)))
+    auto = all(_has_doubt(shipped.FOLDER / name) for name in shipped.names())
     found.append(Model("photographs, grey or colour", shipped.FOLDER, None, auto))
     return [*found, *(_model(name, shipped.FOLDER / name) for name in shipped.names())]
 
