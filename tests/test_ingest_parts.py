@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -100,6 +100,25 @@ def refused(run: Ingest, noting: Noting, **changes: object) -> list[Path]:
         run(max_bad_share=0.0, **changes)
     noting.since()
     return parts(noting.folder)
+
+
+def test_a_second_ingest_into_a_set_that_is_being_made_is_refused_and_the_first_ends_well(
+    photos: Path, tmp_path: Path, noting: Noting
+) -> None:
+    source = open_source("folder", photos, CONFIG.settings)
+
+    def interfering(items: Iterable[Prepared]) -> Iterable[Prepared]:
+        with pytest.raises(ValueError, match="is being made by another process"):
+            ingesting.ingest(source, CONFIG, tmp_path / "set", Census())
+        return items
+
+    assert ingesting.ingest(source, CONFIG, tmp_path / "set", Census(), interfering) == FILES
+
+
+def test_equal_stretches_of_a_table_are_parts_of_their_own() -> None:
+    items = [Item("same", pixels(0))] * 64
+    planned = list(planned_parts(Source(len(items), lambda: iter(items))))
+    assert len({part.name for part in planned}) == len(planned) == 8
 
 
 def test_a_killed_ingest_goes_on_after_the_parts_that_it_made(

@@ -1,13 +1,18 @@
 """From a source of images to a clean image set: read, fit, drop duplicates, split, count."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from hashlib import blake2b
 from itertools import chain
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from filelock import FileLock, Timeout
 from more_itertools import chunked
 
 from remint.core.engines import ADDRESS
@@ -40,9 +45,39 @@ def ingest(
 
     census is filled on the way, and stays filled when this raises ValueError: for more bad items
     than `max_bad_share` allows, for a split or a class that stays empty, and for no images at all;
-    then no set is written. Interrupted or refused, it leaves the parts that were made for the next
-    start to go on with. watch: wraps the items as they get ready, to show progress.
+    then no set is written; and when another process makes this set. Interrupted or refused, it
+    leaves the parts that were made for the next start to go on with. watch: wraps the items as they
+    get ready, to show progress.
     """
+    with _alone(target.absolute()):
+        return _ingest(source, config, target, census, watch)
+
+
+@contextmanager
+def _alone(target: Place) -> Iterator[None]:
+    """Hold a set's name on this machine until the block ends; the kernel's lock, so no kill stays.
+
+    Raises ValueError where another process holds it.
+    """
+    name = blake2b(str(target).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    lock = FileLock(Path(gettempdir()) / f"remint-ingest-{name}.lock", mode=0o666)
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        raise ValueError(
+            f"{target} is being made by another process; wait for it, or stop it"
+        ) from None
+    with held:
+        yield
+
+
+def _ingest(
+    source: Source,
+    config: IngestConfig,
+    target: Place,
+    census: Census,
+    watch: Callable[[Iterable[Prepared]], Iterable[Prepared]],
+) -> int:
     channels = channel_count(source, config)
     fields = [pa.field("damaged", IMAGE)] if source.paired else []
     parts = resumed_folder(

@@ -69,8 +69,11 @@ def planned_parts(source: Source) -> Iterator[Part]:
     """Yield the items of a source part by part; how they are cut depends on the source alone."""
     size = min(max(source.count // PARTS, LEAST_PART), LARGEST_PART)
     stamped = map(_stamped, source.items())
-    for pack in packed(stamped, size, PART_BYTES, lambda one: one.weight):
-        digest = blake2b("\n".join(one.stamp for one in pack).encode(), digest_size=16)
+    for number, pack in enumerate(packed(stamped, size, PART_BYTES, lambda one: one.weight)):
+        stamps = "\n".join(
+            [str(number), *(one.stamp for one in pack)]
+        )  # equal stretches: two parts
+        digest = blake2b(stamps.encode(), digest_size=16)
         in_hand = sum(one.in_hand for one in pack)
         yield Part(digest.hexdigest(), [one.item for one in pack], in_hand)
 

@@ -63,9 +63,14 @@ def read_network(path: Path) -> dict[str, torch.Tensor]:
         raise ValueError(str(error)) from error
     if written not in (None, _checksum(state)):
         raise ValueError("it is not what was written: its checksum is another")
-    if broken := [name for name, values in state.items() if not values.isfinite().all()]:
+    if broken := [name for name, values in state.items() if not _finite(values)]:
         raise ValueError(f"it holds values that are not finite: {broken[0]}")
     return state
+
+
+def _finite(values: torch.Tensor) -> bool:
+    small = values.is_floating_point() and values.element_size() == 1  # float8 knows no isfinite
+    return bool((values.float() if small else values).isfinite().all())
 
 
 def _checksum(state: Mapping[str, torch.Tensor]) -> str:

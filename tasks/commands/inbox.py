@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -181,13 +182,14 @@ class Worker:
 
     def _end_late(self, arrival: Arrival, content: str, ours: bool) -> None:
         """Quarantine an image from another thread, before the process that is at it ends."""
-        self.ledger = self.ledger.again()  # SQLite wants one for each thread
+        late = copy(self)
+        late.ledger = self.ledger.again()  # SQLite wants one for each thread
         reason = (
             "it took too long and can't be interrupted, which ends this pass; the next goes on "
             "with the others: shrink it, or give it more --max-seconds and --again"
         )
-        self._quarantine(arrival, content, reason, output=ours)
-        write_quarantine(self.ledger, self.out / QUARANTINE)
+        late._quarantine(arrival, content, reason, output=ours)
+        write_quarantine(late.ledger, self.out / QUARANTINE)
 
     def _take_back(self, arrival: Arrival, known: Entry | None) -> None:
         if known is None:
