@@ -69,7 +69,8 @@ def temporary(root: Path) -> Iterator[None]:
 def locked(prefect: str) -> dict[str, str]:
     """Return the settings under which Prefect's server and clients share a password of today's.
 
-    A foreign page knows no password, and no other origin is allowed.
+    A foreign page knows no password, and no other origin is allowed than the server's own, which
+    browsers also know by the name localhost.
     """
     given = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
     password = given or f"remint:{secrets.token_urlsafe(16)}"
@@ -78,7 +79,7 @@ def locked(prefect: str) -> dict[str, str]:
         "PREFECT_API_URL": f"{prefect}/api",
         "PREFECT_SERVER_API_AUTH_STRING": password,
         "PREFECT_API_AUTH_STRING": password,
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": prefect,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{prefect},{prefect.replace(HOST, 'localhost')}",
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
     }
 

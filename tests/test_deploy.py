@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from jsonschema import ValidationError, validate
+from prefect.settings import PREFECT_UI_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
 from flows import guarded
@@ -146,5 +147,31 @@ def test_a_server_answers_to_its_own_names_alone(monkeypatch: pytest.MonkeyPatch
         hosts = ("prefect:4200", "prefect.example.org", "evil.example")
         answers = [client.get("/docs", headers={"Host": host}).status_code for host in hosts]
         page = client.get("/docs", headers={"Host": "prefect"})
-    assert page.headers["content-security-policy"] == "connect-src 'self'"
+    assert page.headers["content-security-policy"].startswith("connect-src 'self'")
     assert answers == [200, 200, 400]
+
+
+@pytest.mark.parametrize(
+    ("api", "others"),
+    [
+        ("http://127.0.0.1:4200/api", "http://127.0.0.1:4200 ws://127.0.0.1:4200"),
+        ("https://a:b@prefect.example/api", "https://prefect.example wss://prefect.example"),
+        ("/api", ""),
+    ],
+)
+def test_scripts_may_ask_their_server_by_the_name_that_prefect_tells_them_too(
+    monkeypatch: pytest.MonkeyPatch, api: str, others: str
+) -> None:
+    monkeypatch.setattr(guarded, "create_app", lambda **_: FastAPI())
+    with temporary_settings({PREFECT_UI_API_URL: api}), TestClient(guarded.app()) as client:
+        page = client.get("/docs", headers={"Host": "localhost"})
+    assert page.headers["content-security-policy"].split() == (
+        ["connect-src", "'self'", *others.split()]
+    )
+
+
+def test_the_recipe_for_a_team_tells_pages_where_their_api_is(root: Path) -> None:
+    recipe = (root / "docs/operations.md").read_text().split("flows.guarded:app")[0]
+    hosts = re.findall(r"REMINT_HOSTS=([\w.-]+)", recipe)
+    (api,) = re.findall(r"PREFECT_SERVER_UI_API_URL=https://([\w.-]+)/api", recipe)
+    assert api in hosts
