@@ -3,6 +3,8 @@
 MLflow's client is a stand-in here; `test_tracking.py` closes a run in a real store.
 """
 
+import uuid
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,3 +79,24 @@ def test_where_nobody_can_tell_the_process_a_run_carries_none(
 
     monkeypatch.setattr(psutil, "Process", refuse)
     assert leftovers.holder() == {}
+
+
+def test_a_machine_without_a_network_card_is_the_same_to_each_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = leftovers.machine()
+    monkeypatch.setattr(uuid, "getnode", lambda: 1)  # without a card it is drawn by chance
+    assert leftovers.machine() == here
+
+
+def test_a_container_is_told_by_the_start_of_its_machine_and_others_by_what_outlives_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("INSTALLED", "BOOTED", "SPACE"):
+        (tmp_path / name).write_text(f"{name}\n")
+        monkeypatch.setattr(leftovers, name, tmp_path / name)
+    assert "-BOOTED-" in leftovers.machine()
+    monkeypatch.setattr(leftovers, "FIRST", (tmp_path / "SPACE").stat().st_ino)
+    assert "-INSTALLED-" in leftovers.machine()
+    (tmp_path / "INSTALLED").write_text("")
+    assert "-BOOTED-" in leftovers.machine()

@@ -1,12 +1,14 @@
 """Runs whose process was killed before it could end them: the next run of its machine does.
 
-Each run carries who holds it open. Were such a run at work after all, in a container that shares
-name and network card, it would end as what it is: the last word counts.
+Each run carries who holds it open. Were such a run at work after all, it would end as what it is:
+the last word counts.
 """
 
+import os
 import socket
 import uuid
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -15,12 +17,29 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TAG = "process"
+SPACE = Path("/proc/self/ns/pid")  # in which a process has its number: each container its own
+FIRST = 0xEFFFFFFC  # that of the machine itself, by Linux's own numbering
+INSTALLED = Path("/etc/machine-id")  # outlives a restart; containers may share it with an image
+BOOTED = Path("/proc/sys/kernel/random/boot_id")
 CLOCK = 60.0  # seconds by which a machine's clock may be set meanwhile
 
 
 def machine() -> str:
-    """Return what tells this machine from others, with their containers."""
-    return f"{socket.gethostname()}-{uuid.getnode():x}"
+    """Return what tells this machine, or container, from others; all its processes say the same."""
+    return f"{socket.gethostname()}-{_numbers()}"
+
+
+def _numbers() -> str:
+    try:
+        space = os.stat(SPACE).st_ino
+        installed = _read(INSTALLED) if space == FIRST and INSTALLED.is_file() else ""
+        return f"{installed or _read(BOOTED)}-{space:x}"
+    except OSError:  # not Linux
+        return f"{uuid.getnode():x}"
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8").strip()
 
 
 def holder() -> dict[str, str]:
