@@ -9,7 +9,7 @@ from remint.core.fingerprint import model_fingerprint
 from tasks.page import subjects
 from tasks.stage import standing
 
-GRAPH = "stages: {evaluate_restorer: {cmd: x, deps: [code.py]}}\n"
+GRAPH = "stages: {evaluate_restorer: {cmd: x, deps: [code.py], params: [seed]}}\n"
 
 
 @pytest.fixture
@@ -18,6 +18,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text(GRAPH)
     (tmp_path / "code.py").write_text("a = 1\n")
+    (tmp_path / "params.yaml").write_text("seed: {all: [0, 1], on: true}\n")
     places = [tmp_path / name for name in ("model", "restorer", "generator")]
     for place in places:
         place.mkdir()
@@ -52,5 +53,17 @@ def test_evaluations_on_two_sets_and_by_code_of_another_day_are_refused(
     with pytest.raises(ValueError, match=r"figures\.json speaks of another clean \(def\)"):
         subjects.check(folders)
     (folders[0].parent / "code.py").write_text("a = 2\n")
-    with pytest.raises(ValueError, match=r"another code .*dvc repro -f -s evaluate_restorer"):
+    with pytest.raises(ValueError, match=r"other code or parameters .*-f -s evaluate_restorer"):
         subjects.check(folders[:2])
+
+
+def test_parameters_are_other_ones_where_their_values_are_and_not_by_how_they_are_written(
+    folders: list[Path],
+) -> None:
+    params = folders[0].parent / "params.yaml"
+    params.write_text("seed: {on: true, all: [0.0, 1e+0]}\n")
+    subjects.check(folders)
+    for other in ("{all: [0, 2], on: true}", "{all: [0, 1], on: false}", "{all: [0], on: true}"):
+        params.write_text(f"seed: {other}\n")
+        with pytest.raises(ValueError, match="speaks of other code or parameters"):
+            subjects.check(folders)

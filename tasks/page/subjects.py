@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from remint.core.fingerprint import model_fingerprint
-from tasks.stage.standing import subject
+from tasks.stage.standing import another, subject
 
 # By the file that notes it, the stage that measured
 MEASURED = {"slices.json": "restorer", "figures.json": "generator", "utility.json": "synthetic"}
@@ -26,7 +26,7 @@ class Subject(NamedTuple):
 
 
 def check(folders: Iterable[Path]) -> None:
-    """Raise ValueError where an evaluation is of another model, other data or other code.
+    """Raise ValueError where an evaluation is of another model, data, code or parameters.
 
     folders: of reports and models. What a report does not tell is not looked at.
     """
@@ -35,11 +35,11 @@ def check(folders: Iterable[Path]) -> None:
     for report in _subjects(found):
         here = dict(known)
         if code := subject(report.stage, {})["code"]:
-            here["code"] = (code, Path())
+            here["code"] = (code, Path.cwd())
         for name, (print_, where) in here.items():
             if report.what.get(name, print_) != print_:
                 raise ValueError(
-                    f"{report.file} speaks of another {name} ({report.what[name]}) than {where} "
+                    f"{report.file} speaks of {another(name)} ({report.what[name]}) than {where} "
                     f"({print_}); measure again (dvc repro -f -s {report.stage}), then write the "
                     "page"
                 )

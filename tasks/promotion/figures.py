@@ -28,7 +28,7 @@ from tasks.promotion.registry import ModelName, Registry, Version
 from tasks.promotion.rules import PromoteConfig, Ruling, copies, judge_generator, judge_restorer
 from tasks.stage import params
 from tasks.stage.console import say
-from tasks.stage.standing import subject
+from tasks.stage.standing import another, subject
 
 # what the rules read of the reports of a model
 FILES = {
@@ -82,7 +82,7 @@ def check_reports(name: ModelName, paths: Paths) -> None:
         for what, needed in subject(stage, prints).items():
             if found.get(what) != needed:
                 raise ValueError(
-                    f"promote: {report} speaks of another {what} ({found.get(what, 'not told')}) "
+                    f"promote: {report} speaks of {another(what)} ({found.get(what, 'not told')}) "
                     f"than today's ({needed}); measure again (dvc repro {stage}), then promote"
                 )
 

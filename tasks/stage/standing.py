@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from tasks.stage.console import say
 
 CHANGED = "warning: changed while {stage} ran: "  # flows/stages.py looks for these words
+EXACT = 2**53  # up to which each whole number is a float
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def standing(stage: str, root: Path) -> dict[str, str]:
     sections = [name for name in written.get("params", []) if isinstance(name, str)]
     values = YAML(typ="safe", pure=True).load(root / "params.yaml") if sections else {}
     for name in sections:
-        value = json.dumps(_at(values, name), sort_keys=True, default=str)
+        value = json.dumps(_as_compared(_at(values, name)), sort_keys=True, default=str)
         hashes[f"params.yaml: {name}"] = _hash(value.encode())
     return hashes
 
@@ -56,13 +57,18 @@ def standing(stage: str, root: Path) -> dict[str, str]:
 def subject(stage: str, prints: Mapping[str, str]) -> dict[str, str]:
     """Return what the figures of `stage` speak of: fingerprints of model and data, and its code.
 
-    prints: by name. code: one hash of what `standing` tells in the working folder, empty where
-    its dvc.yaml knows no such stage.
+    prints: by name. code: one hash of what `standing` tells in the working folder, parameters
+    too, empty where its dvc.yaml knows no such stage.
     """
     root = Path.cwd()
     parts = standing(stage, root) if (root / "dvc.yaml").is_file() else {}
     code = _hash(json.dumps(parts, sort_keys=True).encode()) if parts else ""
     return {**prints, "code": code}
+
+
+def another(what: str) -> str:
+    """Return how a sentence names what a report speaks of instead, by its name in `subject`."""
+    return "other code or parameters" if what == "code" else f"another {what}"
 
 
 def _code(path: Path) -> list[Path]:
@@ -75,6 +81,16 @@ def _at(values: Any, name: str) -> Any:
     for part in name.split("."):
         values = values.get(part) if isinstance(values, Mapping) else None
     return values
+
+
+def _as_compared(value: Any) -> Any:
+    """Return a value with 0 and 0.0 written alike: DVC compares numbers, and not their text."""
+    if isinstance(value, Mapping):
+        return {key: _as_compared(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_as_compared(part) for part in value]
+    exact = type(value) is int and abs(value) <= EXACT
+    return float(value) if exact else value
 
 
 def _hash(content: bytes) -> str:
