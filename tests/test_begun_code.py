@@ -61,6 +61,27 @@ def test_parameters_and_data_are_no_code_and_without_a_checkpoint_any_may_begin(
     code.same_code("train_restorer", unfinished)
 
 
+def test_a_checkpoint_that_was_never_finished_holds_nobody_to_its_code(unfinished: Path) -> None:
+    code.same_code("train_restorer", unfinished)
+    begin(unfinished)
+    half = unfinished / "fidelity/.000000000010.7.partial"
+    (unfinished / "fidelity/000000000010").rename(half)
+    Path("code/a.py").write_text("b = 1")
+    code.same_code("train_restorer", unfinished)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"[]", b"\xff"])
+def test_a_note_that_is_damaged_is_one_sentence_with_the_way_out(
+    unfinished: Path, monkeypatch: pytest.MonkeyPatch, damaged: bytes
+) -> None:
+    begin(unfinished)
+    (unfinished / code.NOTE).write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"code\.json, .*Remove .*checkpoints .*OTHER_CODE=accept"):
+        code.same_code("train_restorer", unfinished)
+    monkeypatch.setenv(code.INSIST, "accept")
+    code.same_code("train_restorer", unfinished)
+
+
 def test_both_trainings_ask_before_they_go_on(folder: Path, unfinished: Path) -> None:
     begin(unfinished)
     (unfinished / code.NOTE).write_text(json.dumps({"code/a.py": "of before"}))

@@ -26,8 +26,8 @@ def same_code(stage: str, unfinished: Path) -> None:
         return
     now = {name: made for name, made in standing(stage, Path.cwd()).items() if _is_code(name)}
     note = unfinished / NOTE
-    if note.is_file() and any(unfinished.rglob(FACTS)) and os.environ.get(INSIST) != "accept":
-        then = json.loads(note.read_text(encoding="utf-8"))
+    if note.is_file() and _begun(unfinished) and os.environ.get(INSIST) != "accept":
+        then = _noted(note)
         changed = sorted(n for n in then.keys() | now.keys() if then.get(n) != now.get(n))
         if changed:
             more = f" and {len(changed) - LISTED} more" if len(changed) > LISTED else ""
@@ -38,6 +38,22 @@ def same_code(stage: str, unfinished: Path) -> None:
             )
     with replaced_file(note) as fresh:
         fresh.write_text(json.dumps(now, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _begun(unfinished: Path) -> bool:
+    """Tell whether a whole checkpoint is there; one that was being written has a hidden name."""
+    return any(facts.parent.name.isdigit() for facts in unfinished.rglob(FACTS))
+
+
+def _noted(note: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(note.read_text(encoding="utf-8")).items())
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{note}, which tells the code that this training began with, can't be read ({error}). "
+            f"Remove {note.parent} to start afresh, or go on with the code as it stands by "
+            f"{INSIST}=accept in the environment"
+        ) from error
 
 
 def _is_code(name: str) -> bool:
