@@ -45,6 +45,14 @@ def test_a_page_is_seen_once_damaged_and_what_is_no_tile_not_at_all() -> None:
     assert found([*rows, *tiled("d.png", image)], count=1) != []
 
 
+def test_a_tile_that_was_damaged_several_times_alike_counts_once() -> None:
+    rows = tiled("a.png", noise(16, 16))
+    (page,) = found([*rows, *rows])
+    assert list(page.places) == [0, 1, 2, 3] and page.share == 1
+    corners = tiled("a.png", noise(24, 24))[::8]
+    assert not found(corners * 3)
+
+
 def test_a_page_of_any_size_is_shrunk_to_what_a_page_can_show() -> None:
     places = {row: divmod(row, 10) for row in range(200)}
     page = pages.Page("a", "real", 0, places, 512)

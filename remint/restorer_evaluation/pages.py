@@ -45,11 +45,13 @@ class Page:
 def pages(rows: pd.DataFrame, count: int, seed: int) -> list[Page]:
     """Return up to `count` damaged pages of several tiles, each once, chosen by a hash.
 
-    rows: `source`, `kind` and `severity` of the images of a split, in its order.
+    rows: `source`, `kind` and `severity` of the images of a split, in its order. Of several
+    versions of a tile under one kind and strength the first one is seen.
     """
     tiles = rows["source"].str.extract(f"^{TILE}$").join(rows[["kind", "severity"]])
     tiles = tiles[tiles["page"].notna() & (tiles["kind"] != CLEAN)]
-    groups = tiles.groupby(["page", "kind", "severity"])
+    one_page = ["page", "kind", "severity"]
+    groups = tiles.drop_duplicates([*one_page, "top", "left"]).groupby(one_page)
     found = [_page(part) for _, part in groups if len(part) > 1]
     whole = [page for page in found if page.share >= LEAST_SHARE]
     whole.sort(key=lambda one: philox_key(seed, "pages", f"{one.kind} {one.severity} {one.name}"))
