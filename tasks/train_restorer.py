@@ -226,6 +226,7 @@ def add_doubt(
     refused = too_few(pairs, config.doubt.alpha)
     if refused:
         raise ValueError(f"{model}: no map of doubt can be added: {refused}")
+    same_code("train_restorer", model / UNFINISHED / SECTION)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
     reports = train_doubt(
         config.doubt,

@@ -1,6 +1,7 @@
 """A training that was begun is not gone on with by other code, unless somebody insists."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,17 @@ def test_both_trainings_ask_before_they_go_on(folder: Path, unfinished: Path) ->
         train_restorer.main(arguments(folder))
     with pytest.raises(ValueError, match="begun by other code"):
         train_generator.main([part for part in arguments(folder) if "corrupted" not in part])
+
+
+def test_a_map_of_doubt_alone_is_not_gone_on_with_by_other_code(
+    folder: Path, unfinished: Path
+) -> None:
+    train_restorer.main(arguments(folder))
+    half = unfinished / "doubt"
+    begin(half)
+    (half / code.NOTE).write_text(json.dumps({"code/a.py": "of before"}))
+    with pytest.raises(ValueError, match=r"checkpoints/doubt was begun by other code"):
+        train_restorer.main([*arguments(folder), "--doubt-alone"])
+    shutil.rmtree(half)
+    train_restorer.main([*arguments(folder), "--doubt-alone"])
+    assert not half.exists()

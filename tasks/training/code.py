@@ -36,6 +36,7 @@ def same_code(stage: str, unfinished: Path) -> None:
                 f"that back to go on, remove {unfinished} to start afresh, or go on with the code "
                 f"as it stands by {INSIST}=accept in the environment"
             )
+    unfinished.mkdir(parents=True, exist_ok=True)
     with replaced_file(note) as fresh:
         fresh.write_text(json.dumps(now, indent=1, sort_keys=True), encoding="utf-8")
 
