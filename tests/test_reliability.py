@@ -33,8 +33,10 @@ def test_every_promise_is_shown_by_something(root: Path) -> None:
     assert all("test_" in shown for _, shown in promises)
 
 
-def test_the_load_ends_with_who_made_it_however_that_ends(tmp_path: Path, spawn: Spawner) -> None:
-    made = spawn([sys.executable, "-c", STARTER], tmp_path / "log")
+def test_the_load_ends_with_who_made_it_however_that_ends(
+    tmp_path: Path, root: Path, spawn: Spawner
+) -> None:
+    made = spawn([sys.executable, "-c", STARTER], tmp_path / "log", cwd=root)
     made.until("busy")
     wait_until(lambda: len(spawn.left()) == 5, "three at work, their keeper and their maker")
     made.process.send_signal(signal.SIGKILL)

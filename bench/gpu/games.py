@@ -12,7 +12,7 @@ from bench.gpu.frame import Bench
 from bench.gpu.sets import Sets
 from remint.core.device import pick_device
 from remint.generator.data import LabelledDataConfig, LabelledSource
-from remint.generator.networks.catalogue import GeneratorConfig
+from remint.generator.networks.catalogue import GeneratorConfig, chosen
 from remint.generator.objectives.adversarial_flow import JumpLossConfig
 from remint.generator.objectives.game import MintLossConfig
 from remint.generator.selection import SnapshotConfig
@@ -191,7 +191,8 @@ def begin(config: Config, sets: Sets) -> Game:
         return _begin_restorer(config, sets)
     device = pick_device(config.device, config.threads)
     source = LabelledSource(sets.clean, config.data, config.seed)
-    *_, settings = stages(config).values()
+    network = chosen(config.network, source.channels, source.size)
+    *_, settings = stages(replace(config, network=network)).values()
     players, _ = build_players(settings, source, device, None)
     objective = stage_objective(settings, source, device, lambda: None)
     return Game(objective, players, config.loop, config.data.batch)
