@@ -70,10 +70,8 @@ def planned_parts(source: Source) -> Iterator[Part]:
     size = min(max(source.count // PARTS, LEAST_PART), LARGEST_PART)
     stamped = map(_stamped, source.items())
     for number, pack in enumerate(packed(stamped, size, PART_BYTES, lambda one: one.weight)):
-        stamps = "\n".join(
-            [str(number), *(one.stamp for one in pack)]
-        )  # equal stretches: two parts
-        digest = blake2b(stamps.encode(), digest_size=16)
+        stamps = [str(number), *(one.stamp for one in pack)]  # numbered: equal stretches are two
+        digest = blake2b("\n".join(stamps).encode(), digest_size=16)
         in_hand = sum(one.in_hand for one in pack)
         yield Part(digest.hexdigest(), [one.item for one in pack], in_hand)
 
