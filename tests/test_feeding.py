@@ -1,8 +1,12 @@
 """Claims about what feeds the loop."""
 
+import atexit
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from remint.training import feeding
 
@@ -19,3 +23,25 @@ def test_memory_is_shared_with_the_container_and_its_processes(
     assert feeding.fits_memory(100_000, 0.5) and not feeding.fits_memory(100_001, 0.5)
     (tmp_path / "memory.max").write_text("max\n")
     assert feeding.fits_memory(100_001, 0.5)
+
+
+class Witness:
+    """A source that leaves a file where a worker's interpreter clears up at its end."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        atexit.register(self.file.touch)
+
+    def __getitem__(self, counters: np.ndarray) -> tuple[torch.Tensor, ...]:
+        return (torch.from_numpy(counters),)
+
+
+def test_a_worker_that_is_left_in_the_middle_ends_without_clearing_up(tmp_path: Path) -> None:
+    stream: Any = feeding.feed(Witness(tmp_path / "cleared"), 0, 4, 1)
+    assert next(stream)[0].tolist() == [0, 1, 2, 3]
+    (worker,) = stream._workers
+    stream._shutdown_workers()
+    assert worker.exitcode == 0 and not (tmp_path / "cleared").exists()
