@@ -20,7 +20,7 @@ from remint.corruptions.pairs import (
 from remint.images.imagerows import set_schema
 from remint.images.imageset import ImageSet
 from remint.images.parts import PartMaker, merge
-from remint.images.stored import resumed_folder
+from remint.images.stored import made_alone, resumed_folder
 from tasks.stage import params, stage
 from tasks.stage.console import progress, say
 from tasks.tracking import runs
@@ -47,13 +47,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def make_corrupted(clean: ImageSet, config: CorruptConfig, target: Place) -> Counter[str]:
-    """Make the corrupted set part by part; return its rows by split."""
+    """Make the corrupted set part by part; return its rows by split.
+
+    Raises ValueError when another process makes this set.
+    """
     parts = list(planned_parts(clean, config)) or [()]
-    folder = resumed_folder(target, work_of(clean, config))
-    schema = set_schema(set_metadata(clean, config), FIELDS)
-    make = PartMaker(folder, schema, partial(corrupted_records, clean, config))
-    made = ordered_map(make, enumerate(parts), config.workers, 1, _weight, config.engine)
-    return merge(folder, target, list(progress(made, len(parts), "corrupt: parts")))
+    with made_alone(target):
+        folder = resumed_folder(target, work_of(clean, config))
+        schema = set_schema(set_metadata(clean, config), FIELDS)
+        make = PartMaker(folder, schema, partial(corrupted_records, clean, config))
+        made = ordered_map(make, enumerate(parts), config.workers, 1, _weight, config.engine)
+        return merge(folder, target, list(progress(made, len(parts), "corrupt: parts")))
 
 
 def _weight(job: tuple[int, tuple[object, ...]]) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from remint.images import stored
 from remint.images.imageset import ImageSet, Record, pixel_id, write
 from tasks import corrupt
 
@@ -68,3 +69,9 @@ def test_a_slip_in_the_section_is_named_with_its_key(folder: Path) -> None:
     YAML().dump({"corrupt": wrong}, folder / "params.yaml")
     with pytest.raises(ValueError, match=r"corrupt\.training\.steps.*jpg"):
         run(folder)
+
+
+def test_a_second_run_into_a_set_that_is_being_made_is_refused(folder: Path) -> None:
+    with stored.made_alone(folder / "corrupted"), pytest.raises(ValueError, match="wait for it"):
+        run(folder)
+    assert len(run(folder))

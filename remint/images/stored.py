@@ -8,9 +8,13 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from shutil import rmtree
+from tempfile import gettempdir
 from uuid import uuid4
+
+from filelock import FileLock, Timeout
 
 from remint.core import atomic
 from remint.core.stores import Place, StoreError, StorePath, reached
@@ -63,6 +67,25 @@ def resumed_folder(place: Place, key: str) -> Place:
     begun = place / f"remint-{key}"
     _tidy(place, current(place).name, begun.name)
     return begun
+
+
+@contextmanager
+def made_alone(place: Place) -> Iterator[None]:
+    """Hold a set's name on this machine until the block ends; the kernel's lock, so no kill stays.
+
+    Raises ValueError where another process holds it.
+    """
+    name = str(place.absolute()).encode("utf-8", "surrogateescape")
+    key = blake2b(name, digest_size=16).hexdigest()
+    lock = FileLock(Path(gettempdir()) / f"remint-set-{key}.lock", mode=0o666)
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        raise ValueError(
+            f"{place} is being made by another process; wait for it, or stop it"
+        ) from None
+    with held:
+        yield
 
 
 def drop_folder(folder: Place) -> None:

@@ -1,18 +1,13 @@
 """From a source of images to a clean image set: read, fit, drop duplicates, split, count."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
-from hashlib import blake2b
 from itertools import chain
-from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from filelock import FileLock, Timeout
 from more_itertools import chunked
 
 from remint.core.engines import ADDRESS
@@ -21,7 +16,7 @@ from remint.core.workers import ordered_map
 from remint.images import imagefile, imageset
 from remint.images.imagerows import set_schema
 from remint.images.imageset import IMAGE, EncodedRecord
-from remint.images.stored import drop_folder, resumed_folder
+from remint.images.stored import drop_folder, made_alone, resumed_folder
 from remint.ingest.census import Census, picture_key
 from remint.ingest.config import IngestConfig
 from remint.ingest.grouping import settle
@@ -49,26 +44,8 @@ def ingest(
     leaves the parts that were made for the next start to go on with. watch: wraps the items as they
     get ready, to show progress.
     """
-    with _alone(target.absolute()):
+    with made_alone(target):
         return _ingest(source, config, target, census, watch)
-
-
-@contextmanager
-def _alone(target: Place) -> Iterator[None]:
-    """Hold a set's name on this machine until the block ends; the kernel's lock, so no kill stays.
-
-    Raises ValueError where another process holds it.
-    """
-    name = blake2b(str(target).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
-    lock = FileLock(Path(gettempdir()) / f"remint-ingest-{name}.lock", mode=0o666)
-    try:
-        held = lock.acquire(blocking=False)
-    except Timeout:
-        raise ValueError(
-            f"{target} is being made by another process; wait for it, or stop it"
-        ) from None
-    with held:
-        yield
 
 
 def _ingest(
