@@ -31,10 +31,8 @@ help: ## this list
 		printf '%-10s%s\n' "$$(basename "$$file" .yaml)" "$$(sed -nE 's/^# On two cores: //p' "$$file")"; \
 	done
 
-run: $(STAMP) ## do what has changed since the last run (GOAL=a stage: up to there alone)
-	@before="$$(cksum dvc.lock 2>/dev/null || true)"; \
-	python -m flows.discreetly dvc repro $(GOAL); \
-	if [ "$$before" = "$$(cksum dvc.lock)" ]; then echo "Nothing had changed, nothing was run."; fi; \
+run: $(STAMP) ## do what has changed, both halves at once (GOAL=a stage: up to there alone)
+	@python -m flows.together $(GOAL); \
 	[ ! -e $(REPORT) ] || echo "The report: $(CURDIR)/$(REPORT)"
 
 test: $(TESTS) ## lint, types, the arrows between rooms, and tests

@@ -15,9 +15,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 GRACE_SECONDS = 20.0  # for a training that saves before it ends; Prefect kills a flow after 30
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_started: WeakSet[subprocess.Popen[Any]] = WeakSet()
 
 
 def start(
@@ -29,7 +31,9 @@ def start(
     stdin. A command that a signal ended has the status 128 + the signal, as in a shell.
     """
     keeper = [sys.executable, "-IS", __file__, str(seconds), *command]
-    return subprocess.Popen(keeper, stdin=subprocess.PIPE, start_new_session=True, **options)
+    process = subprocess.Popen(keeper, stdin=subprocess.PIPE, start_new_session=True, **options)
+    _started.add(process)
+    return process
 
 
 def end(process: subprocess.Popen[Any]) -> None:
@@ -37,6 +41,16 @@ def end(process: subprocess.Popen[Any]) -> None:
     assert process.stdin is not None
     process.stdin.close()
     process.wait()
+
+
+def end_all() -> None:
+    """End what this process has started and nobody has ended yet, all at the same time."""
+    running = [process for process in _started if process.returncode is None]
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.close()
+    for process in running:
+        process.wait()
 
 
 def keep(seconds: float, command: Sequence[str]) -> int:

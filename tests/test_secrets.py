@@ -1,14 +1,9 @@
 """Secrets come from the environment alone and are found nowhere afterwards."""
 
-import fcntl
 import os
-import pty
 import shutil
-import signal
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 from typing import Any
 
@@ -185,29 +180,3 @@ def make(root: Path, goal: str, programs: Path, **options: Any) -> subprocess.Co
     place = f"VENV={os.path.relpath(programs, root)}"
     command = ["make", "--no-print-directory", goal, place]
     return subprocess.run(command, cwd=root, text=True, **options)
-
-
-def test_make_run_shows_what_dvc_says_without_passwords(root: Path, tmp_path: Path) -> None:
-    (program := tmp_path / "bin/dvc").parent.mkdir()
-    program.write_text(
-        f'#!/bin/sh\necho "$*: {ADDRESS}/a"\nprintf http://remint:hunter2 >&2\nsleep 0.3\n'
-        "printf -- '-canary@store/b' >&2; exit 3\n"
-    )
-    program.chmod(0o755)
-    done = make(root, "run", tmp_path, capture_output=True)
-    assert done.stdout == "repro: http://***@127.0.0.1/a\n" and done.returncode
-    assert done.stderr.startswith("http://***@store/b") and "Error 3" in done.stderr
-
-
-def test_a_terminal_stays_one_and_an_interrupt_reaches_the_command() -> None:
-    ours, given = pty.openpty()
-    fcntl.ioctl(given, termios.TIOCSWINSZ, struct.pack("4H", 30, 77, 0, 0))
-    script = f"test -t 1 && test -t 2 && stty size <&1 && echo {ADDRESS} && sleep 600"
-    command = [sys.executable, "-m", "flows.discreetly", "/bin/sh", "-c", script]
-    with subprocess.Popen(command, stdout=given, stderr=given, start_new_session=True) as process:
-        said = b""
-        while b"127" not in said:
-            said += os.read(ours, 100)
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait() == 128 + signal.SIGINT
-    assert said.startswith(b"30 77\r\nhttp://***@127")
