@@ -57,10 +57,10 @@ def run_all(
 ) -> list[stages.StageError]:
     """Run stages, `at_once` at most, each after those it reads from; return what failed.
 
-    tell: takes a stage's name and a line of it. What reads from a failed stage is left out, the
-    rest still runs. However this ends, no process is left.
+    order: with all that each reads from; tell: takes a stage's name and a line of it. What reads
+    from a failed stage is left out, the rest still runs. However this ends, no process is left.
     """
-    waiting = TopologicalSorter({stage.name: _within(stage.parents, order) for stage in order})
+    waiting = TopologicalSorter({stage.name: stage.parents for stage in order})
     waiting.prepare()
     running: dict[Future[stages.Outcome], str] = {}
     failures: list[stages.StageError] = []
@@ -83,10 +83,6 @@ def run_all(
             pool.shutdown(wait=False, cancel_futures=True)
             while wait(running, 0.1).not_done:  # one may be about to start when others are ended
                 tied.end_all()
-
-
-def _within(parents: Sequence[str], order: Sequence[graph.Stage]) -> list[str]:
-    return [stage.name for stage in order if stage.name in parents]
 
 
 def _share(at_once: int) -> dict[str, str]:
