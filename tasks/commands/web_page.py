@@ -15,21 +15,34 @@ from tasks.commands.plans import SUFFIXES
 from tasks.commands.web_work import Model
 
 ABOUT = (
-    "The picture stays on this machine. Names, formats, EXIF and resolution are kept; results are "
-    "marked as enhanced by a model. White paint on the picture is what gets filled, and all other "
-    "pixels stay as they are."
+    "The picture stays on this machine. The result keeps its name, format, EXIF and resolution, "
+    "and is marked as enhanced by a model."
 )
-NO_GENERATOR = "No generator is trained here yet: `make run`, or `make preset` first."
+FILLING = (
+    "Paint over what is to be filled, choose a model that was trained on holes (the ones for "
+    "photographs were not), and press *Fill*. Every pixel without paint comes back bit for bit."
+)
+NO_GENERATOR = (
+    "No generator is trained here yet. Train one with `make run`, then start `remint web` again."
+)
 FAIR = (
-    "Images are minted, and marked so (IPTC trainedAlgorithmicMedia). Their seed mints them again."
+    "A trained generator draws new images. The same class and seed give the same image again; each "
+    "file is marked as made by a model (IPTC trainedAlgorithmicMedia)."
 )
-KNOB = "Interpolation: true to the pixels .. most detail"
-BRUSH = gr.Brush(colors=["#ffffff"], default_size=20, color_mode="fixed")
+KNOB = "Detail"
+KNOB_INFO = "0: true to the pixels; 1: most detail, some of it invented"
+DOUBT_INFO = "Of a whole picture: shows where the result may be wrong"
+SHARE = "Way to the second seed"
+SHARE_INFO = "0: the image of the seed; 1: that of the second seed"
+BRUSH = gr.Brush(colors=["#ff00ff"], color_mode="fixed")  # in view on paper, sky and night alike
+PAINTED = 520  # px: height of the picture to paint on
 
 
 def build(folder: Path) -> gr.Blocks:
     """Return the page; what it makes is written below `folder`."""
-    with gr.Blocks(title="Remint", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    with gr.Blocks(
+        title="Remint", analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True
+    ) as page:
         gr.Markdown("# Remint")
         with gr.Tab("Restore"):
             _restoring(folder)
@@ -46,72 +59,121 @@ def _restoring(folder: Path) -> None:
         with gr.Column():
             picture = gr.File(label="Picture", file_types=list(SUFFIXES), elem_id="picture")
             model = gr.Dropdown(list(choices), value=first.title, label="Model", elem_id="model")
-            knob = gr.Slider(
-                0, 1, first.knob or 0.0, label=KNOB, interactive=first.knob is not None
+            knob = gr.Slider(0, 1, label=KNOB, info=KNOB_INFO, **_knob(first))
+            doubt = gr.Checkbox(
+                label="Map of doubt", info=DOUBT_INFO, elem_id="doubt", **_box(first)
             )
-            doubt = gr.Checkbox(label="Map of doubt", interactive=first.doubt, elem_id="doubt")
-            start = gr.Button("Restore", variant="primary", elem_id="restore")
+            start = gr.Button("Restore the whole picture", variant="primary", elem_id="restore")
+            painted, fill = _painting()
         with gr.Column():
-            slider = gr.ImageSlider(
-                label="Damaged, restored",
-                format="png",
-                buttons=["fullscreen"],
-                interactive=False,
-                elem_id="slider",
-            )
-            file = gr.DownloadButton("Download", interactive=False, elem_id="download")
-            unsure = gr.Image(label="Doubt: the brighter the less sure", visible=False)
-            notes = gr.Textbox(label="What was said", lines=2, interactive=False)
-    with gr.Accordion("Fill: paint over what is to be filled", open=False):
-        paint = gr.ImageEditor(
-            label="Paint", brush=BRUSH, transforms=(), layers=False, sources=(), elem_id="paint"
-        )
+            results = _results()
 
     def fit(title: str) -> tuple[Any, Any]:
-        return _knob(choices[title]), _box(choices[title])
+        return gr.update(**_knob(choices[title])), gr.update(**_box(choices[title]))
 
-    def run(source: str | None, title: str, share: float, sure: bool, painted: Any) -> Any:
+    def whole(source: str | None, title: str, share: float, sure: bool) -> Any:
         chosen = choices[title]
-        share_given = None if chosen.knob is None else share
-        return _restored(source, chosen, share_given, sure, painted, folder)
+        return _restored(source, chosen, share, folder, doubt=sure and chosen.doubt)
+
+    def filled(source: str | None, title: str, share: float, drawn: Any) -> Any:
+        mask = _mask(drawn)
+        if source is not None and (mask is None or not mask.any()):
+            return _nothing("Paint over what is to be filled first.")
+        return _restored(source, choices[title], share, folder, mask=mask)
 
     model.change(fit, model, [knob, doubt])
-    picture.change(_canvas, picture, paint)
-    start.click(run, [picture, model, knob, doubt, paint], [slider, file, unsure, notes])
+    picture.change(_dropped, picture, [painted, *results], show_progress="hidden")
+    painted.clear(_canvas, picture, painted)  # its bin takes the picture away with the paint
+    start.click(whole, [picture, model, knob, doubt], results)
+    fill.click(filled, [picture, model, knob, painted], results)
 
 
-def _knob(model: Model) -> Any:
-    return gr.update(value=model.knob or 0.0, interactive=model.knob is not None)
+def _painting() -> tuple[gr.ImageEditor, gr.Button]:
+    with gr.Accordion("Or fill parts of it", open=False, elem_id="fill"):
+        gr.Markdown(FILLING)
+        painted = gr.ImageEditor(
+            show_label=False,
+            brush=BRUSH,
+            transforms=(),
+            layers=False,
+            sources=(),
+            height=PAINTED,
+            visible=False,
+            elem_id="paint",
+        )
+        return painted, gr.Button("Fill what is painted", variant="primary", elem_id="filling")
 
 
-def _box(model: Model) -> Any:
-    return gr.update(value=False, interactive=model.doubt)
+def _results() -> list[Any]:
+    """Lay out what `_restored` and `_nothing` return, in that order."""
+    return [
+        gr.ImageSlider(
+            label="Before and after: pull the line",
+            format="png",
+            buttons=["fullscreen"],
+            interactive=False,
+            elem_id="slider",
+        ),
+        gr.DownloadButton("Download", interactive=False, elem_id="download"),
+        gr.Image(
+            label="Doubt: the brighter, the less sure",
+            format="png",
+            buttons=["fullscreen"],
+            visible=False,
+            elem_id="unsure",
+        ),
+        gr.Textbox(label="Notes", lines=2, interactive=False, elem_id="notes"),
+    ]
+
+
+def _knob(model: Model) -> dict[str, Any]:
+    return {"value": model.knob or 0.0, "visible": model.knob is not None}
+
+
+def _box(model: Model) -> dict[str, Any]:
+    return {"value": False, "visible": model.doubt}
+
+
+def _dropped(source: str | None) -> Any:
+    """Return the picture to paint on, and no results: those were of another one."""
+    try:
+        return _canvas(source), *_nothing()
+    except ValueError as error:
+        return _canvas(None), *_nothing(f"{Path(str(source)).name} {error}")
 
 
 def _canvas(source: str | None) -> Any:
-    if source is None:
-        return None
-    try:
-        return web_work.preview(Path(source))
-    except ValueError as error:
-        raise gr.Error(f"{Path(source).name} {error}", print_exception=False) from None
+    """Return the picture without paint. Raises ValueError for one that can't be read."""
+    shown = None if source is None else web_work.preview(Path(source))
+    return gr.update(value=shown, visible=shown is not None)
 
 
 def _restored(
-    source: str | None, model: Model, share: float | None, sure: bool, painted: Any, folder: Path
+    source: str | None,
+    model: Model,
+    share: float,
+    folder: Path,
+    doubt: bool = False,
+    mask: np.ndarray | None = None,
 ) -> Any:
     if source is None:
-        raise gr.Error("Drop a picture first.", print_exception=False)
+        return _nothing("Drop a picture first.")
     out = Path(tempfile.mkdtemp(dir=folder))
+    knob = None if model.knob is None else share
     try:
-        answer = web_work.restored(
-            Path(source), model.folder, out, share, sure and model.doubt, _mask(painted)
-        )
+        answer = web_work.restored(Path(source), model.folder, out, knob, doubt, mask)
     except (ValueError, OSError) as error:
-        raise gr.Error(str(error), print_exception=False) from None
+        return _nothing(str(error))
     shown = gr.update(value=answer.doubt, visible=answer.doubt is not None)
     download = gr.update(value=str(answer.file), interactive=True)
     return (answer.before, answer.after), download, shown, answer.notes
+
+
+def _nothing(sentence: str = "") -> Any:
+    """Return empty results and the sentence, which is shown on top of the page too."""
+    if sentence:
+        gr.Warning(sentence)
+    return None, gr.update(value=None, interactive=False), gr.update(visible=False), sentence
 
 
 def _mask(painted: dict[str, Any] | None) -> np.ndarray | None:
@@ -130,21 +192,21 @@ def _minting(folder: Path) -> None:
     with gr.Row():
         with gr.Column():
             name = gr.Dropdown(names, value=names[0], label="Class", elem_id="class")
-            seed = gr.Number(0, label="Seed", precision=0, minimum=0)
-            other = gr.Number(1, label="Second seed", precision=0, minimum=0)
-            share = gr.Slider(0, 1, value=0, label="Between the two")
+            seed = gr.Number(0, label="Seed", precision=0, elem_id="seed")
+            other = gr.Number(1, label="Second seed", precision=0, elem_id="other")
+            share = gr.Slider(0, 1, value=0, label=SHARE, info=SHARE_INFO, elem_id="share")
             start = gr.Button("Mint", variant="primary", elem_id="mint")
         with gr.Column():
             image = gr.Image(label="Minted", format="png", buttons=[], elem_id="minted")
-            file = gr.DownloadButton("Download", interactive=False)
+            file = gr.DownloadButton("Download", interactive=False, elem_id="keep")
 
-    def run(chosen: str, first: int, second: int, way: float) -> Any:
+    def run(chosen: str, first: int | None, second: int | None, way: float) -> Any:
         try:
-            made, path = web_work.minted(chosen, (int(first), int(second)), way, folder)
+            made, path = web_work.minted(chosen, (first, second), way, folder)
         except (ValueError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        return made[:, :, 0] if made.shape[2] == 1 else made, gr.update(
-            value=str(path), interactive=True
-        )
+            gr.Warning(str(error))
+            return None, gr.update(value=None, interactive=False)
+        shown = made[:, :, 0] if made.shape[2] == 1 else made
+        return shown, gr.update(value=str(path), interactive=True)
 
     start.click(run, [name, seed, other, share], [image, file])

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from remint.export.marking import SigningConfig, marking_encoder
+from remint.export.minting import SEED_BITS
 from remint.generator import generator
 from remint.generator.generator import Minter
 from remint.generator_evaluation.pictures import slerp
@@ -110,7 +111,8 @@ def restored(
     if failed:
         raise ValueError(said.getvalue().strip().splitlines()[-1])
     unsure = _brightened(preview(beside(target))) if doubt else None
-    return Answer(preview(source), preview(target), unsure, target, _told(said.getvalue()))
+    notes = _told(said.getvalue()) or ("Restored." if painted is None else "Filled.")
+    return Answer(preview(source), preview(target), unsure, target, notes)
 
 
 def _brightened(levels: np.ndarray) -> np.ndarray:
@@ -119,8 +121,7 @@ def _brightened(levels: np.ndarray) -> np.ndarray:
 
 def _told(said: str) -> str:
     """Return warnings and notes: how long it took and where it lies is no news on the page."""
-    lines = [line for line in said.splitlines() if not line.startswith("restore")]
-    return "\n".join(lines) or "Restored."
+    return "\n".join(line for line in said.splitlines() if not line.startswith("restore"))
 
 
 def _written_mask(mask: np.ndarray, source: Path, folder: Path) -> Path:
@@ -155,12 +156,15 @@ def _minter(folder: Path, _written: float) -> Minter:
 
 
 def minted(
-    name: str, seeds: tuple[int, int], share: float, folder: Path
+    name: str, seeds: tuple[int | None, int | None], share: float, folder: Path
 ) -> tuple[np.ndarray, Path]:
     """Mint the image that lies `share` (0..1) of the way from one seed's to the other's.
 
     Returns it large enough to look at, uint8 [h, w, C], and the file as minted, marked as such.
+    Raises ValueError with the sentence where a seed is left empty or out of range.
     """
+    if not all(seed is not None and 0 <= seed < 2**SEED_BITS for seed in seeds):
+        raise ValueError(f"Both seeds are whole numbers from 0 to {2**SEED_BITS - 1}.")
     minter = _minter(GENERATOR, (GENERATOR / generator.CARD).stat().st_mtime)
     ends = minter.latents(np.array(seeds))
     latent = ends[0] if seeds[0] == seeds[1] else slerp(ends[0], ends[1], share)
