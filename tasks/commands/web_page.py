@@ -29,7 +29,7 @@ FAIR = (
     "A trained generator draws new images. The same class and seed give the same image again; each "
     "file is marked as made by a model (IPTC trainedAlgorithmicMedia)."
 )
-KNOB = "Detail"
+KNOB = "Interpolation"
 KNOB_INFO = "0: true to the pixels; 1: most detail, some of it invented"
 DOUBT_INFO = "Of a whole picture: shows where the result may be wrong"
 SHARE = "Way to the second seed"
