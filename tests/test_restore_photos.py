@@ -108,6 +108,15 @@ def test_known_pixels_come_back_bit_equal_beside_a_filled_mask(model: Path, tmp_
     assert provenance.read(tmp_path / "b.png") == provenance.uri(provenance.FILLED)
 
 
+def test_no_drift_is_told_of_a_filled_hole(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (32, 24)).save(tmp_path / "a.png")
+    Image.new("L", (32, 24), 255).save(tmp_path / "mask.png")
+    restore(model, tmp_path / "a.png", tmp_path / "b.png", "--mask", tmp_path / "mask.png")
+    assert (tmp_path / "b.png").exists() and "brighter" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("out", "size", "sentence"),
     [("b.jpg", (32, 24), "which JPEG can't"), ("b.png", (24, 32), "has 24 x 32 px")],

@@ -210,12 +210,11 @@ def _restored(
     for sentence in suitability.warnings_of(restorer.card, given):
         print(f"warning: {job.name}: {sentence}", file=sys.stderr)
     restore = partial(_tiled, job, restorer, options)
-    if options.mask is None:
-        restored = restore(given)
-    else:
+    if options.mask is not None:
         mask_files.check_format(file_format, page.pages)
         mask = mask_files.read_mask(options.mask, given.shape[:2], options.max_pixels)
-        restored = mask_files.filled(given, mask, restore)
+        return mask_files.filled(given, mask, restore)  # what fills a hole may be of any brightness
+    restored = restore(given)
     for sentence in suitability.drift_of(restorer.card, given, restored):
         print(f"warning: {job.name}: {sentence}", file=sys.stderr)
     return restored
