@@ -5,7 +5,7 @@ python -m tasks.export_synthetic data/models/generator data/clean data/synthetic
 evaluate_synthetic.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from remint.images.imageset import ImageSet
 from remint.images.sheets import sheet
 from tasks.stage import params, stage
 from tasks.stage.console import progress, say
+from tasks.stage.standing import subject
 from tasks.tracking import runs
 
 
@@ -59,11 +60,13 @@ def run_stage(
         raise ValueError("export_synthetic.formats lacks set, which evaluate_synthetic reads")
     minter, clean = Minter.load(model, device=config.device), ImageSet(clean_path)
     data = {"clean": clean.fingerprint, "generator": minter.fingerprint}
+    about = subject("export_synthetic", data)
     with runs.stage_run("export_synthetic", config, data) as run:
         inputs = [model, clean_path, *avoid]
         summary = export(minter, clean, config, out, inputs, shown, withheld)
+        about["synthetic"] = ImageSet(out / "set").fingerprint
         with replaced_folder(report) as folder:
-            write_report(folder, summary)
+            write_report(folder, summary, about)
         run.metrics(summary.metrics)
         if summary.counts.shown:
             run.image("exported", exported_sheet(summary), 0)
@@ -83,11 +86,12 @@ def shown(images: Iterable[ExportedImage], total: int) -> Iterable[ExportedImage
     return progress(images, total, "mint")
 
 
-def write_report(folder: Path, summary: Summary) -> None:
-    """Write metrics.json, figures.json and the pictures with gallery.json."""
+def write_report(folder: Path, summary: Summary, about: Mapping[str, str]) -> None:
+    """Write metrics.json, figures.json with its subject, and the pictures with gallery.json."""
     counts = summary.counts
     stage.write_json(folder / "metrics.json", summary.metrics)
     figures = {
+        "subject": about,
         "notes": summary.notes,
         "classes": counts.classes(),
         "filters": list(FILTERS),

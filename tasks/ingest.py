@@ -5,12 +5,13 @@ python -m tasks.ingest data/embedded data/clean data/reports/ingest
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from remint.images.imageset import SPLITS
+from remint.core.stores import Place
+from remint.images.imageset import SPLITS, ImageSet
 from remint.ingest.census import Census
 from remint.ingest.config import IngestConfig
 from remint.ingest.ingesting import ingest
@@ -20,7 +21,10 @@ from remint.ingest.sources import open_source
 from tasks.stage import stage
 from tasks.stage.console import progress, say
 from tasks.stage.params import load
+from tasks.stage.standing import subject
 from tasks.tracking.runs import Run, stage_run
+
+REFUSED = "none, it was refused"  # the set that such a report speaks of
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -38,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         whole = open_source(config.source, given.source, config.settings)
         source = limited(without(whole, config.leave_out), config.limit)
         census = Census()
-        with _reported(census, source, given.report, run):
+        report = partial(_report, census, source, given.report, run)
+        with _reported(report, given.clean):
             ingest(source, config, given.clean, census, _watched(source))
     say(f"ingest: {_sentence(census)}, in {given.clean}")
     for warning in census.warnings():
@@ -46,19 +51,26 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 @contextmanager
-def _reported(census: Census, source: Source, folder: Path, run: Run) -> Iterator[None]:
-    """Write the report, also of a refused set, which is understood from its quarantine."""
+def _reported(report: Callable[[Mapping[str, str]], None], clean: Place) -> Iterator[None]:
+    """Write the report, also of a refused set, which is understood from its quarantine.
+
+    report: takes its subject.
+    """
+    about = subject("ingest", {})
     try:
         yield
     except ValueError:
-        _report(census, source, folder, run)
+        report({**about, "clean": REFUSED})
         raise
-    _report(census, source, folder, run)
+    report({**about, "clean": ImageSet(clean).fingerprint})
 
 
-def _report(census: Census, source: Source, folder: Path, run: Run) -> None:
+def _report(
+    census: Census, source: Source, folder: Path, run: Run, about: Mapping[str, str]
+) -> None:
+    statistics = {**census.statistics(source.class_names), "subject": about}
     stage.write_json(folder / "metrics.json", census.metrics())
-    stage.write_json(folder / "statistics.json", census.statistics(source.class_names))
+    stage.write_json(folder / "statistics.json", statistics)
     stage.write_text(folder / "quarantine.csv", _quarantine(census))
     run.metrics(census.metrics())
     run.artifact(folder, "ingest")

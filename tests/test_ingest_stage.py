@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from remint.images.imageset import ImageSet
-from tasks.ingest import main
+from tasks.ingest import REFUSED, main
 
 
 @pytest.fixture
@@ -64,7 +64,9 @@ def test_the_stage_writes_set_counts_statistics_and_quarantine(photos, tmp_path,
     assert len(ImageSet(tmp_path / "clean")) == 39
     with (tmp_path / "report" / "quarantine.csv").open() as file:
         assert list(csv.DictReader(file)) == [{"source": "a/0.png", "reason": "is empty (0 bytes)"}]
-    assert json.loads((tmp_path / "report" / "statistics.json").read_text())["channels"] == 1
+    statistics = json.loads((tmp_path / "report" / "statistics.json").read_text())
+    assert statistics["channels"] == 1
+    assert statistics["subject"]["clean"] == ImageSet(tmp_path / "clean").fingerprint
     assert "39 kept" in capsys.readouterr().out
 
 
@@ -77,3 +79,5 @@ def test_a_refused_run_says_why_in_one_line_and_leaves_its_quarantine(photos, tm
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error:")]
     assert "cannot be used" in line and "Traceback" not in ended.stderr
     assert (tmp_path / "report" / "quarantine.csv").read_text().count("is empty") == 20
+    statistics = json.loads((tmp_path / "report" / "statistics.json").read_text())
+    assert statistics["subject"]["clean"] == REFUSED

@@ -125,6 +125,17 @@ def test_the_stage_writes_the_export_and_its_report(home: Path) -> None:
             assert image.size[0] > 100
 
 
+def test_the_report_tells_which_model_minted_which_set_of_which_images(home: Path) -> None:
+    run_stage(home)
+    told = json.loads((home / "report" / "figures.json").read_text())["subject"]
+    assert told == {
+        "clean": ImageSet(home / "clean").fingerprint,
+        "generator": Minter.load(home / "model", device="cpu").fingerprint,
+        "synthetic": ImageSet(home / "synthetic" / "set").fingerprint,
+        "code": told["code"],
+    }
+
+
 def test_rejected_images_and_the_teacher_are_kept_back_from_those_it_is_for(home: Path) -> None:
     paths = [str(home / name) for name in ("model", "clean", "synthetic", "report")]
     kept_back = ["--withheld", str(home / "withheld")]

@@ -32,7 +32,7 @@ from tasks.commands.model_choice import chosen_model
 from tasks.promotion import fetch, promote, registry
 from tasks.promotion.registry import Registry, RegistryError, check_data, model_folder
 from tasks.stage import params
-from tasks.stage.standing import another
+from tasks.stage.subjects import another
 from tests.processes import LAST_SECONDS
 from tests.servers import free_port
 
@@ -217,7 +217,7 @@ def test_figures_of_other_data_and_of_other_code_are_refused(inside: Path, what:
     facts = json.loads(told.read_text())
     facts["subject"][what] = "f00d"
     told.write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match=rf"{another(what)} .*dvc repro evaluate_restorer"):
+    with pytest.raises(ValueError, match=rf"{another(what)} .*dvc repro -f -s evaluate_restorer"):
         promote.main(["restorer"])
 
 

@@ -66,7 +66,7 @@ class StageReport:
 
 @dataclass
 class Inputs:
-    """Whatever exists of the reports and models."""
+    """Whatever exists of the reports and models; folders: where each was found, by its name."""
 
     ingest: IngestReport | None = None
     restorer: RestorerReport | None = None
@@ -75,7 +75,7 @@ class Inputs:
     export: StageReport | None = None
     synthetic: StageReport | None = None
     generator_model: ModelFolder | None = None
-    folders: list[Path] = field(default_factory=list)
+    folders: dict[str, Path] = field(default_factory=dict)
 
 
 def read_inputs(folders: Iterable[Path]) -> Inputs:
@@ -91,7 +91,7 @@ def read_inputs(folders: Iterable[Path]) -> Inputs:
                 if getattr(inputs, name) is not None:
                     raise ValueError(f"{folder}: a second {name} report; give the page one of each")
                 setattr(inputs, name, read(folder))
-                inputs.folders.append(folder)
+                inputs.folders[name] = folder
     if not inputs.folders:
         names = ", ".join(map(str, asked))
         raise ValueError(f"no reports in {names}; run the stages that write them (dvc repro)")

@@ -28,7 +28,8 @@ from tasks.promotion.registry import ModelName, Registry, Version
 from tasks.promotion.rules import PromoteConfig, Ruling, copies, judge_generator, judge_restorer
 from tasks.stage import params
 from tasks.stage.console import say
-from tasks.stage.standing import another, subject
+from tasks.stage.standing import subject
+from tasks.stage.subjects import check_subjects
 
 # what the rules read of the reports of a model
 FILES = {
@@ -40,6 +41,7 @@ SUBJECTS = {
     "restorer": {"restorer/slices.json": "evaluate_restorer"},
     "generator": {
         "generator/figures.json": "evaluate_generator",
+        "export/figures.json": "export_synthetic",
         "synthetic/utility.json": "evaluate_synthetic",
     },
 }
@@ -76,15 +78,9 @@ def example(name: ModelName, paths: Paths) -> pd.DataFrame:
 def check_reports(name: ModelName, paths: Paths) -> None:
     """Raise ValueError where the reports speak of another model, other data or other code."""
     prints = {**data(name, paths), name: model_fingerprint(paths.model)}
-    for file, stage in SUBJECTS[name].items():
-        report = paths.reports / file
-        found = json.loads(report.read_text(encoding="utf-8")).get("subject", {})
-        for what, needed in subject(stage, prints).items():
-            if found.get(what) != needed:
-                raise ValueError(
-                    f"promote: {report} speaks of {another(what)} ({found.get(what, 'not told')}) "
-                    f"than today's ({needed}); measure again (dvc repro {stage}), then promote"
-                )
+    known = {what: (print_, "today's") for what, print_ in prints.items()}
+    reports = {paths.reports / file: stage for file, stage in SUBJECTS[name].items()}
+    check_subjects(reports, known, "promote", needed=[*prints, "code"])
 
 
 def decide(

@@ -66,11 +66,6 @@ def subject(stage: str, prints: Mapping[str, str]) -> dict[str, str]:
     return {**prints, "code": code}
 
 
-def another(what: str) -> str:
-    """Return how a sentence names what a report speaks of instead, by its name in `subject`."""
-    return "other code or parameters" if what == "code" else f"another {what}"
-
-
 def _code(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(path.rglob("*.py"))
