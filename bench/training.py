@@ -112,7 +112,7 @@ def bare_rate(config: TrainRestorerConfig, sets: tuple[ImageSet, ImageSet], imag
     batch = config.data.batch
     damaged, clean = PairSource(*sets, config.data, 0)[np.arange(batch)]
     damaged, clean = (t.to(device, memory_format=torch.channels_last) for t in (damaged, clean))
-    loss = PIXEL_LOSSES[config.loss.pixel]
+    loss, _ = PIXEL_LOSSES[config.loss.pixel]
     warm = images // 10 // batch
     for step in range(images // batch):
         if step == warm:

@@ -34,12 +34,13 @@ PixelLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 class RestorationLossConfig:
     """The generator's loss and the game (two stages as in Real-ESRGAN, arXiv 2107.10833, 4.1).
 
-    adversarial_weight 0 leaves a plain regressor. gamma / 2 weighs R1 and R2, which are taken
-    every penalty_every rounds and multiplied by it (lazy, arXiv 1912.04958, section 3.1).
+    pixel_weight null: the pixel loss's own, of PIXEL_LOSSES. adversarial_weight 0 leaves a plain
+    regressor. gamma / 2 weighs R1 and R2, which are taken every penalty_every rounds and multiplied
+    by it (lazy, arXiv 1912.04958, section 3.1).
     """
 
     pixel: Literal["l1", "charbonnier", "l2", "decibels"]
-    pixel_weight: Weight
+    pixel_weight: Weight | None
     perceptual: PerceptualName
     perceptual_weight: Weight
     adversarial_weight: Weight
@@ -71,12 +72,21 @@ def decibel_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return 10.0 * torch.log10(1.0 + errors / floor).mean()
 
 
-PIXEL_LOSSES: dict[str, PixelLoss] = {
-    "l1": F.l1_loss,
-    "charbonnier": charbonnier_loss,
-    "l2": F.mse_loss,
-    "decibels": decibel_loss,
+# with the weights by which the other terms' weights are meant: decibels are large numbers
+PIXEL_LOSSES: dict[str, tuple[PixelLoss, float]] = {
+    "l1": (F.l1_loss, 1.0),
+    "charbonnier": (charbonnier_loss, 1.0),
+    "l2": (F.mse_loss, 1.0),
+    "decibels": (decibel_loss, 0.01),
 }
+
+
+def pixel_term(
+    config: RestorationLossConfig, output: torch.Tensor, clean: torch.Tensor
+) -> torch.Tensor:
+    """Return pixel_weight * pixel, by the loss's own weight where none is given."""
+    loss, own = PIXEL_LOSSES[config.pixel]
+    return (own if config.pixel_weight is None else config.pixel_weight) * loss(output, clean)
 
 
 class Restoration:
@@ -166,7 +176,7 @@ class Restoration:
         config, clean = self.config, chunk.clean.detach()
         output = self.restore(players.generator.network, chunk.damaged)
         losses: Losses = {
-            "total": config.pixel_weight * PIXEL_LOSSES[config.pixel](output, clean),
+            "total": pixel_term(config, output, clean),
             "fidelity_loss": charbonnier_loss(output.detach(), clean),
         }
         losses["colour_drift"] = 0.5 * (output - clean).detach().mean()
