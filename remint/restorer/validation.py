@@ -1,8 +1,12 @@
 """A fixed look at held-out pairs during training: one figure and one picture."""
 
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from more_itertools import chunked
 
 from remint.core.arrays import to_tensor, to_uint8
 from remint.core.randomness import generator
@@ -13,6 +17,8 @@ from remint.restorer.restorer import Restorer
 
 SIDE = 128  # px; larger images are looked at through their centre
 SHOWN = 8
+BATCH = 16  # pairs restored at once
+Pair = tuple[torch.Tensor, torch.Tensor]  # damaged and target, C,H,W
 
 
 class Validation:
@@ -28,7 +34,7 @@ class Validation:
         plain = noise is not None and noise.alone
         rows = (clean if plain else corrupted).frame("val")
         chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))
-        self.pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.pairs: list[Pair] = []
         self.ceilings: list[float] = []
         where = clean.frame("val").set_index("id")["position"]
         low, high = noise.sigma if noise else (0.0, 0.0)
@@ -50,10 +56,10 @@ class Validation:
         """
         if not self.pairs:
             return {}
-        restored = [(restorer(damaged[None])[0], target) for damaged, target in self.pairs]
+        restored = list(_restored(self.pairs, restorer))
         return {"val_psnr": self._mean(restored), "val_psnr_input": self._mean(self.pairs)}
 
-    def _mean(self, pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    def _mean(self, pairs: list[Pair]) -> float:
         scores = [psnr_score(to_uint8(image), to_uint8(target)) for image, target in pairs]
         return float(np.minimum(scores, self.ceilings).mean())
 
@@ -63,10 +69,18 @@ class Validation:
             return None
         size = [max(d.shape[axis] for d, _ in self.pairs[:SHOWN]) for axis in (1, 2)]
         rows = []
-        for damaged, target in self.pairs[:SHOWN]:
-            row = (damaged, restorer(damaged[None])[0], target)
-            rows.append(torch.cat([_padded(image, size) for image in row], dim=2))
+        shown = self.pairs[:SHOWN]
+        for (damaged, _), answer in zip(shown, _restored(shown, restorer), strict=True):
+            rows.append(torch.cat([_padded(image, size) for image in (damaged, *answer)], dim=2))
         return to_uint8(torch.cat(rows, dim=1))
+
+
+def _restored(pairs: Sequence[Pair], restorer: Restorer) -> Iterator[Pair]:
+    """Yield each pair with its damaged half restored; neighbours of one size share a batch."""
+    for _, same in groupby(pairs, key=lambda pair: pair[0].shape):
+        for batch in chunked(same, BATCH):
+            restored = restorer(torch.stack([damaged for damaged, _ in batch]))
+            yield from zip(restored, (target for _, target in batch), strict=True)
 
 
 def _centre(image: np.ndarray) -> np.ndarray:
