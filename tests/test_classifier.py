@@ -1,7 +1,9 @@
 """Claims about the small classifier."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from remint.classifier.train import Classifier, ClassifierConfig, augmented, train_classifier
 
+T = TypeVar("T")
 QUICK = ClassifierConfig(steps=30, batch=32, rate=1e-2, width=8, augment="none")
 
 
@@ -22,6 +25,18 @@ def bars(count: int, side: int = 12, channels: int = 1, seed: int = 0) -> tuple[
     for image, label, place in zip(images, labels, places, strict=True):
         image[(place, slice(None)) if label == 0 else (slice(None), place)] = 255
     return images, labels
+
+
+def by_threads(threads: int, function: Callable[[], T]) -> T:
+    """Return the function's answer where torch may use so many threads, and may still after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        answer = function()
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    return answer
 
 
 @pytest.mark.parametrize(("side", "channels"), [(12, 1), (33, 3), (5, 1)])
@@ -53,6 +68,16 @@ def test_equal_arguments_give_equal_weights_whatever_torch_drew_before() -> None
     other = train_classifier(images, labels, 2, config, 2)
     assert first.fingerprint == again.fingerprint != other.fingerprint
     torch.set_rng_state(state)
+
+
+def test_the_weights_do_not_depend_on_the_number_of_cores() -> None:
+    images, labels = bars(64, side=28)
+    config = replace(QUICK, steps=5, batch=64, width=32)
+    few, many = (
+        by_threads(threads, lambda: train_classifier(images, labels, 2, config, 1))
+        for threads in (1, 3)
+    )
+    assert few.fingerprint == many.fingerprint
 
 
 def test_training_leaves_the_global_random_state_alone() -> None:

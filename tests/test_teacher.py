@@ -10,7 +10,7 @@ from remint.classifier import teacher
 from remint.classifier.teacher import TeacherConfig, held_out, is_flat, train_teacher
 from remint.classifier.train import batches
 
-from .test_classifier import bars
+from .test_classifier import bars, by_threads
 
 QUICK = TeacherConfig(
     width=8, batch=32, rate=1e-2, most_steps=120, check_every=10, patience=2, held_out=0.2,
@@ -56,9 +56,13 @@ def test_every_class_of_two_or_more_is_on_the_curve_and_none_is_lost() -> None:
     assert np.bincount(labels[rows], minlength=3).tolist() == [5, 1, 0]
 
 
-def test_equal_arguments_give_equal_teachers() -> None:
-    one, again = (train_teacher(*bars(60), 2, replace(QUICK, most_steps=20), 3) for _ in range(2))
-    assert one.classifier.fingerprint == again.classifier.fingerprint
+def test_equal_arguments_give_equal_teachers_whatever_the_number_of_cores() -> None:
+    config = replace(QUICK, most_steps=20, width=32)
+    few, many = (
+        by_threads(threads, lambda: train_teacher(*bars(60, side=28), 2, config, 3))
+        for threads in (1, 3)
+    )
+    assert few.classifier.fingerprint == many.classifier.fingerprint
 
 
 def test_mirroring_flips_about_half_and_changes_nothing_else() -> None:

@@ -21,6 +21,7 @@ from remint.classifier.train import (
     take_step,
 )
 from remint.core.arrays import to_tensor
+from remint.core.device import one_thread
 from remint.core.randomness import generator
 from remint.core.ranges import Rate, Steps, Width
 
@@ -59,6 +60,7 @@ class Teacher:
     steps: int
 
 
+@one_thread()
 def train_teacher(
     images: np.ndarray,
     labels: np.ndarray,
@@ -71,7 +73,8 @@ def train_teacher(
 
     A constant rate until the curve is flat, then linearly to 0 over COOL_DOWN of all steps (Haegele
     et al., arXiv 2405.18392, section 3), so that the length need not be known beforehand. Equal
-    arguments give equal weights on a CPU. Raises ValueError where there is nothing to tell apart.
+    arguments give equal weights on a CPU, however many cores there are. Raises ValueError where
+    there is nothing to tell apart.
     """
     check_training(images, labels, classes)
     held = held_out(labels, config.held_out, seed)

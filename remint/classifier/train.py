@@ -26,11 +26,12 @@ from torch import nn
 from remint.classifier.network import ClassifierNetwork, initialise
 from remint.core.arrays import to_tensor
 from remint.core.atomic import replaced_file
+from remint.core.device import one_thread
 from remint.core.randomness import counter_uniform, generator
 from remint.core.ranges import Rate, Steps, Width
 from remint.networks.weights import write_tensors
 
-FORMAT = "2"  # raise it when training changes: classifiers are kept by it
+FORMAT = "3"  # raise it when training changes: classifiers are kept by it
 BATCH = 128
 WARM_UP = 0.1  # share of the steps
 WEIGHT_DECAY = 0.05
@@ -120,6 +121,7 @@ class Classifier:
         return cls(network, shape, classes, width, torch.device(device))
 
 
+@one_thread()
 def train_classifier(
     images: np.ndarray,
     labels: np.ndarray,
@@ -130,8 +132,9 @@ def train_classifier(
 ) -> Classifier:
     """Train on uint8 [N, H, W, C] with int64 labels [N] in 0..classes - 1.
 
-    Equal arguments give equal weights on a CPU; a batch's members and augmentation depend on the
-    seed and the count of images seen alone. Raises ValueError where there is nothing to tell apart.
+    Equal arguments give equal weights on a CPU, however many cores there are; a batch's members and
+    augmentation depend on the seed and the count of images seen alone. Raises ValueError where
+    there is nothing to tell apart.
     """
     check_training(images, labels, classes)
     on = torch.device(device)

@@ -1,7 +1,8 @@
 """Where and in which precision to train."""
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 import torch
@@ -49,3 +50,14 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     """Return the context for network passes in the precision that `resolved` gives."""
     enabled = resolved(device, precision) == "bf16"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread of the CPU: sums in another order would be other results."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

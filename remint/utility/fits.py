@@ -1,14 +1,13 @@
 """Fitting every arm with every seed: the expensive part, and what it predicts on the test split."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-import torch
 
 from remint.classifier.averaged import Curve, learning_curve, train_averaged
+from remint.core.device import one_thread
 from remint.core.randomness import generator
 from remint.core.workers import ordered_map
 from remint.images.labelled import Labelled
@@ -140,17 +139,6 @@ def _targets(arm: Arm, data: Labelled, classes: int) -> np.ndarray:
     if arm.balance == "weighted":
         return weighted_targets(data.labels, classes)
     return data.labels if data.soft is None else data.soft
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: sums in another order would make results depend on `workers`."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _writable(images: np.ndarray) -> np.ndarray:
