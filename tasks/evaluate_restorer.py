@@ -14,8 +14,9 @@ image by image with the mean, and writes REPORT/protocol.json.
 
 import argparse
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ import pandas as pd
 from remint.core.atomic import replaced_folder
 from remint.core.device import pick_device
 from remint.core.stores import Place
-from remint.images.imageset import ImageSet, Record, write
+from remint.images.imagerows import set_schema
+from remint.images.imageset import EncodedRecord, ImageSet, Record, write
+from remint.images.passing import passing_folder
 from remint.metrics.optional import lpips_distance
 from remint.metrics.published import fetch_published
 from remint.restorer.doubt import Doubt, promise
@@ -41,6 +44,7 @@ from remint.restorer_evaluation.evaluation import (
     evaluate,
     tune_classical,
 )
+from remint.restorer_evaluation.parts import PairPartMaker, planned_parts, read_part, work_of
 from tasks.figures.restorer import Evaluation, write_figures, write_gallery
 from tasks.stage import params, stage
 from tasks.stage.console import progress, say
@@ -124,15 +128,22 @@ def run_stage(
         notes = fetch_published(config.published_weights, ("lpips", "fid"), say)
         lpips, note = lpips_distance(pick_device(config.device))
         doubt, told = map_of_doubt(model, restorer, config)
-        scored = evaluate(restorer, corrupted, targets, tuned, config, lpips, doubt)
-        frame = restore(scored, corrupted, config, restored_path)
-        sets = Sets(clean, corrupted, ImageSet(restored_path), config.split)
-        measured = Evaluation(
-            about, frame, tuned, sets, targets, config, [*notes, note], doubt, told
-        )
-        with replaced_folder(report) as folder:
-            metrics = write_figures(folder, measured)
-            picture = write_gallery(folder, measured)
+        measured = lpips is not None, doubt is not None
+        key = work_of(restorer, clean, corrupted, config, measured)
+
+        def measure(positions: Iterable[int]) -> Iterator[tuple[Record, Row]]:
+            rows = map(corrupted.at, positions)
+            return evaluate(restorer, rows, targets, tuned, config, lpips, doubt)
+
+        with passing_folder(restored_path, "pairs", key) as parts:
+            frame = restore(measure, parts, corrupted, config, restored_path)
+            sets = Sets(clean, corrupted, ImageSet(restored_path), config.split)
+            evaluation = Evaluation(
+                about, frame, tuned, sets, targets, config, [*notes, note], doubt, told
+            )
+            with replaced_folder(report) as folder:
+                metrics = write_figures(folder, evaluation)
+                picture = write_gallery(folder, evaluation)
         run.metrics(metrics)
         if picture is not None:
             run.image("gallery", picture, 0)
@@ -153,22 +164,30 @@ def map_of_doubt(
 
 
 def restore(
-    pairs: Iterable[tuple[Record, Row]],
+    measure: Callable[[Iterable[int]], Iterable[tuple[Record, Row]]],
+    parts: Place,
     corrupted: ImageSet,
     config: EvaluateRestorerConfig,
     path: Place,
 ) -> pd.DataFrame:
-    """Write the restored set to `path`; return its figures, one row an image, in its order."""
+    """Write the restored set to `path`; return its figures, one row an image, in its order.
+
+    measure: takes numbers of rows of the corrupted set; parts: the folder of those that are done.
+    """
     rows: list[Row] = []
     total = int((corrupted.frame()["split"] == config.split).sum())
     kept = {k: v for k, v in corrupted.metadata.items() if k in ("class_names", "channels")}
     metadata = {**kept, "corrupted_fingerprint": corrupted.fingerprint}
+    make = PairPartMaker(parts, set_schema({}, RESTORED_FIELDS), measure)
+    pairs = chain.from_iterable(map(read_part, map(make, planned_parts(corrupted, config))))
     records = _collecting(progress(pairs, total, "restore and score"), rows)
     write(path, records, metadata=metadata, extra_fields=RESTORED_FIELDS)
     return pd.DataFrame(rows)
 
 
-def _collecting(pairs: Iterable[tuple[Record, Row]], rows: list[Row]) -> Iterator[Record]:
+def _collecting(
+    pairs: Iterable[tuple[EncodedRecord, Row]], rows: list[Row]
+) -> Iterator[EncodedRecord]:
     for record, row in pairs:
         rows.append(row)
         yield record

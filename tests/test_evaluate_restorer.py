@@ -97,7 +97,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measure(folder: Path, restorer: Same, config: EvaluateRestorerConfig = CONFIG) -> pd.DataFrame:
     corrupted, targets = ImageSet(folder / "corrupted"), Targets(ImageSet(folder / "clean"))
     tuned = tune_classical(corrupted, targets, config)
-    return pd.DataFrame([row for _, row in evaluate(restorer, corrupted, targets, tuned, config)])
+    rows = corrupted.images(config.split)
+    return pd.DataFrame([row for _, row in evaluate(restorer, rows, targets, tuned, config)])
 
 
 def rows_of(folder: Path, restorer: Same) -> dict[tuple[str, int], dict[str, float]]:
@@ -202,7 +203,7 @@ def test_a_corrupted_set_of_another_clean_set_is_refused(folder: Path, tmp_path:
     write(tmp_path / "other", clean_records(1), metadata={"class_names": [], "channels": 1})
     corrupted, targets = ImageSet(folder / "corrupted"), Targets(ImageSet(tmp_path / "other"))
     with pytest.raises(ValueError, match="do not belong together"):
-        list(evaluate(Same(), corrupted, targets, {}, CONFIG))
+        list(evaluate(Same(), corrupted.images(CONFIG.split), targets, {}, CONFIG))
 
 
 class Pixels:
@@ -217,7 +218,10 @@ class Pixels:
 
 def restored_sets(folder: Path, restorer: Same, path: Path) -> Sets:
     corrupted, targets = ImageSet(folder / "corrupted"), Targets(ImageSet(folder / "clean"))
-    records = [record for record, _ in evaluate(restorer, corrupted, targets, {}, CONFIG)]
+    records = [
+        record
+        for record, _ in evaluate(restorer, corrupted.images(CONFIG.split), targets, {}, CONFIG)
+    ]
     write(path, records, metadata={}, extra_fields=RESTORED_FIELDS)
     return Sets(ImageSet(folder / "clean"), corrupted, ImageSet(path), "test")
 

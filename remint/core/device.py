@@ -32,6 +32,13 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def computed_on(device: torch.device) -> list[str]:
+    """Return chip and threads: where they differ, the same arithmetic may end in other bits."""
+    if device.type == "cuda":
+        return ["cuda", torch.cuda.get_device_name(device)]
+    return ["cpu", torch.backends.cpu.get_cpu_capability(), str(torch.get_num_threads())]
+
+
 def resolved(device: torch.device, precision: Precision) -> Literal["fp32", "bf16"]:
     """Return the precision of network passes; `auto` asks the device.
 

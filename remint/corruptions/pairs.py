@@ -12,12 +12,12 @@ import pandas as pd
 import pyarrow as pa
 from more_itertools import constrained_batches
 
-from remint.core.fingerprint import work_fingerprint
 from remint.core.randomness import generator
 from remint.corruptions.composition import Step, compose, one_of
 from remint.corruptions.config import CorruptConfig, EvaluateConfig, TrainingConfig
 from remint.corruptions.drawing import Recipe, Shape
 from remint.corruptions.registry import Corrupted, corrupt, replay
+from remint.images import passing
 from remint.images.imageset import IMAGE, SPLITS, ImageSet, Record
 
 __all__ = [
@@ -47,8 +47,6 @@ PARTS = 64  # of a set whose parts are between these two in size, in bytes of pi
 LEAST_PART = 4 * 2**20
 LARGEST_PART = 256 * 2**20
 PART_ROWS = 2**16
-WORK = ("remint.corruptions", "remint.images", "remint.core")  # the code that makes a row, and its
-LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "scipy", "pyarrow")
 
 
 def training_spec(config: TrainingConfig) -> dict[str, Any]:
@@ -241,4 +239,4 @@ def set_metadata(clean: ImageSet, config: CorruptConfig) -> dict[str, Any]:
 def work_of(clean: ImageSet, config: CorruptConfig) -> str:
     """Return the fingerprint of all that decides the corrupted set: not who makes it."""
     decides = {k: v for k, v in asdict(config).items() if k not in ("workers", "engine")}
-    return work_fingerprint([clean.fingerprint, decides], WORK, LIBRARIES)
+    return passing.work_of([clean.fingerprint, decides], ["remint.corruptions"])

@@ -6,7 +6,7 @@ after the parts that are there, and what has changed meanwhile is under no name 
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import blake2b
@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from remint.core.fingerprint import work_fingerprint
-from remint.core.stores import Place, reached, readable, writable
+from remint.core.stores import Place
 from remint.core.workers import packed
+from remint.images import passing
 from remint.images.imageset import EncodedRecord, pixel_id
-from remint.images.stored import replaced_file
+from remint.images.passing import Told, image_bytes, made_part, read_rows
 from remint.ingest.config import IngestConfig
 from remint.ingest.items import Item, Source
 from remint.ingest.preparing import Prepared
@@ -32,14 +31,8 @@ PARTS = 64  # of a source whose parts are between these two, in items
 LEAST_PART = 8
 LARGEST_PART = 256
 PART_BYTES = 64 * 2**20  # of files; of pixels in hand a 32nd, since they wait in memory
-GROUP_ITEMS = 256
-GROUP_BYTES = 2**20
 SETTINGS_OF_THE_WHOLE = ("path", "workers", "engine", "shard_megabytes", "max_bad_share")
-WORK = ("remint.ingest", "remint.images", "remint.core")  # the code that makes items ready, and its
-LIBRARIES = (
-    *("numpy", "opencv-python-headless", "pillow", "scipy", "pyarrow"),
-    *("scikit-image", "scikit-learn"),  # whose photographs and regression are used
-)
+LIBRARIES = ("scikit-image", "scikit-learn")  # whose photographs and regression are used
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,8 @@ def _found(image: Path | np.ndarray | partial[np.ndarray]) -> tuple[Any, int]:
 def work_of(config: IngestConfig, channels: int, paired: bool) -> str:
     """Return the fingerprint of all but the items that decides what is made of them."""
     decides = {k: v for k, v in asdict(config).items() if k not in SETTINGS_OF_THE_WHOLE}
-    return work_fingerprint([decides, channels, paired, _heif()], WORK, LIBRARIES)
+    given = [decides, channels, paired, _heif()]
+    return passing.work_of(given, ["remint.ingest"], LIBRARIES)
 
 
 def _heif() -> str:
@@ -126,11 +120,18 @@ class ItemPartMaker:
 
     def __call__(self, part: Part) -> Place:
         """Make the part where it is not there yet, or not right; return its file."""
-        path, schema = self.folder / f"{part.name}.parquet", part_schema(self.columns)
-        if not _right(path, schema, part.items):
-            with replaced_file(path, synced=False) as fresh:  # `_right` would see it
-                _write(fresh, schema, map(self.prepare, part.items))
-        return path
+
+        def right(rows: Iterator[Told]) -> bool:
+            made = zip(rows, part.items, strict=True)
+            return all(one["source"] == item.source and not one["passing"] for one, item in made)
+
+        return made_part(
+            self.folder / f"{part.name}.parquet",
+            part_schema(self.columns),
+            right,
+            lambda: (_told(self.prepare(item)) for item in part.items),
+            lambda one: sum(map(image_bytes, one["rows"])),
+        )
 
 
 def part_schema(columns: pa.Schema) -> pa.Schema:
@@ -156,47 +157,8 @@ def part_schema(columns: pa.Schema) -> pa.Schema:
 
 
 def read_part(path: Place) -> Iterator[Prepared]:
-    """Yield what became of the items of a part, in order; memory holds one row group.
-
-    Raises OSError or pyarrow's own errors for a file that is absent or broken, StoreError for a
-    store that is not reached or refuses.
-    """
-    with (
-        reached(path),
-        pq.ParquetFile(readable(path), page_checksum_verification=True) as file,
-    ):
-        for number in range(file.num_row_groups):
-            yield from map(_prepared, file.read_row_group(number, use_threads=False).to_pylist())
-
-
-def _right(path: Place, schema: pa.Schema, items: Sequence[Item]) -> bool:
-    """Say whether the part of these items is whole, and none of them failed in a passing way."""
-    try:
-        if not pq.read_schema(readable(path)).equals(schema):
-            return False
-        made = zip(read_part(path), items, strict=True)
-        return all(one.source == item.source and not one.passing for one, item in made)
-    except (pa.ArrowException, OSError, ValueError):
-        return False
-
-
-def _write(path: Place, schema: pa.Schema, prepared: Iterable[Prepared]) -> None:
-    where, filesystem = writable(path)
-    with pq.ParquetWriter(
-        where,
-        schema,
-        filesystem=filesystem,
-        compression="none",
-        use_dictionary=False,
-        write_statistics=False,
-        write_page_checksum=True,
-    ) as file:
-        for group in packed(prepared, GROUP_ITEMS, GROUP_BYTES, _encoded_bytes):
-            file.write_table(pa.Table.from_pylist(list(map(_told, group)), schema=schema))
-
-
-def _encoded_bytes(one: Prepared) -> int:
-    return sum(len(record.row["image"]["bytes"]) for record in one.rows)
+    """Yield what became of the items of a part, in order; see `read_rows`."""
+    return map(_prepared, read_rows(path))
 
 
 def _told(one: Prepared) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from remint.restorer_evaluation.classical import Damage, TunedMethod, method_for
 from remint.restorer_evaluation.coverage import coverage_of
 from remint.restorer_evaluation.scoring import Answer, Figures, figures_of
 
+A = TypeVar("A")
 Row = dict[str, Any]
 Slice = tuple[str, int]
 RESTORED_FIELDS = (
@@ -129,7 +130,7 @@ def restore_rows(
 ) -> Iterator[tuple[Row, np.ndarray, np.ndarray]]:
     """Yield (row, damaged, restored) in order; neighbours of one size share a batch."""
     network = ensembled(restorer, config.ensemble)
-    for batch in _batches(rows, config.batch):
+    for batch in batched(rows, config.batch, lambda row: row[1].shape):
         images = [image for _, image in batch]
         if max(images[0].shape[:2]) > config.tile:
             outputs = [restore_image(network, x, config.tile, config.overlap) for x in images]
@@ -141,15 +142,14 @@ def restore_rows(
 
 def evaluate(
     restorer: Network,
-    corrupted: ImageSet,
+    rows: Iterable[tuple[Row, np.ndarray]],
     targets: Targets,
     tuned: Mapping[Slice, TunedMethod],
     config: EvaluateRestorerConfig,
     lpips: PairDistance | None = None,
     doubt: Doubt | None = None,
 ) -> Iterator[tuple[Record, Row]]:
-    """Yield, for every pair of the split, the record of the restored image and its figures."""
-    rows = corrupted.images(config.split)
+    """Yield, for every row of a corrupted set, the record of the restored image and its figures."""
     for row, image, output in restore_rows(restorer, rows, config):
         classical = tuned.get((row["kind"], row["severity"]))
         answer = Answer(
@@ -165,16 +165,16 @@ def evaluate(
         yield _record(row, output, figures), _named(row, figures)
 
 
-def _batches(
-    rows: Iterable[tuple[Row, np.ndarray]], size: int
-) -> Iterator[list[tuple[Row, np.ndarray]]]:
+def batched(
+    items: Iterable[A], size: int, shape: Callable[[A], tuple[int, ...]]
+) -> Iterator[list[A]]:
     """Group neighbours of one shape, up to `size` of them."""
-    batch: list[tuple[Row, np.ndarray]] = []
-    for row, image in rows:
-        if batch and (len(batch) == size or batch[0][1].shape != image.shape):
+    batch: list[A] = []
+    for item in items:
+        if batch and (len(batch) == size or shape(batch[0]) != shape(item)):
             yield batch
             batch = []
-        batch.append((row, image))
+        batch.append(item)
     if batch:
         yield batch
 
