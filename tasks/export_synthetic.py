@@ -12,13 +12,16 @@ import numpy as np
 
 from remint.core.atomic import replaced_folder
 from remint.core.stores import Place
+from remint.export.destination import check_destination
 from remint.export.export import Summary, export
 from remint.export.filters import FILTERS
+from remint.export.kept import KeptMinter, work_of
 from remint.export.minting import ExportConfig
 from remint.export.writers import ExportedImage
 from remint.generator.generator import Minter
 from remint.images.imagefile import encode_png
 from remint.images.imageset import ImageSet
+from remint.images.passing import passing_folder
 from remint.images.sheets import sheet
 from tasks.stage import params, stage
 from tasks.stage.console import progress, say
@@ -63,10 +66,13 @@ def run_stage(
     about = subject("export_synthetic", data)
     with runs.stage_run("export_synthetic", config, data) as run:
         inputs = [model, clean_path, *avoid]
-        summary = export(minter, clean, config, out, inputs, shown, withheld)
-        about["synthetic"] = ImageSet(out / "set").fingerprint
-        with replaced_folder(report) as folder:
-            write_report(folder, summary, about)
+        check_destination(out, inputs)  # before minted images are kept beside it
+        with passing_folder(out, "minted", work_of(minter, clean, config)) as parts:
+            kept = KeptMinter(minter, parts)
+            summary = export(kept, clean, config, out, inputs, shown, withheld)
+            about["synthetic"] = ImageSet(out / "set").fingerprint
+            with replaced_folder(report) as folder:
+                write_report(folder, summary, about)
         run.metrics(summary.metrics)
         if summary.counts.shown:
             run.image("exported", exported_sheet(summary), 0)
