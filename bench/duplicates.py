@@ -26,7 +26,7 @@ from scipy.spatial import KDTree
 
 from bench.processes import MIB, watched
 from remint.ingest.census import picture_key
-from remint.ingest.lookalikes import FLAT, LEVELS, SHARE, SIDE, components
+from remint.ingest.lookalikes import FLAT, LEVELS, SHARE, SIDE, alike, components
 from remint.ingest.pictures import Pictures
 from remint.ingest.remembered import Ids, PictureKeys
 from remint.ingest.splits import Shares, split_of
@@ -110,9 +110,8 @@ def _pairs_of_a_tree(thumbnails: np.ndarray) -> np.ndarray:
     reach = np.where(spread < FLAT, -1.0, np.minimum(LEVELS, SHARE * spread))
     near = [np.empty((0, 2), np.int64)]
     for part in np.array_split(pairs, 1 + len(pairs) // 2**16):
-        difference = thumbnails[part[:, 0]].astype(np.float32) - thumbnails[part[:, 1]]
-        rms = np.sqrt(np.einsum("pd,pd->p", difference, difference) / SIDE**2)
-        near.append(part[rms <= reach[part].min(axis=1)])
+        one, other = thumbnails[part[:, 0]], thumbnails[part[:, 1]]
+        near.append(part[alike(one, other, reach[part].min(axis=1))])
     return np.concatenate(near)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from remint.core.spilled import Spilled
 from remint.ingest.cells import cells
-from remint.ingest.lookalikes import FLAT, LEVELS, SHARE, components, near_pairs
+from remint.ingest.lookalikes import FLAT, LEVELS, SHARE, alike, components, near_pairs
 
 PLACED = np.dtype([("index", np.int64), ("reach", np.float32), ("place", np.float32, 3)])
 
@@ -18,9 +18,8 @@ def reference(thumbnails: np.ndarray) -> list[list[int]]:
     reach = np.where(spread < FLAT, -1.0, np.minimum(LEVELS, SHARE * spread))
     names = np.arange(len(thumbnails))
     for i in range(len(thumbnails)):
-        difference = thumbnails[i + 1 :].astype(np.float32) - thumbnails[i]
-        rms = np.sqrt(np.einsum("pd,pd->p", difference, difference) / 256)
-        for j in i + 1 + np.flatnonzero(rms <= np.minimum(reach[i], reach[i + 1 :])):
+        levels = np.minimum(reach[i], reach[i + 1 :])
+        for j in i + 1 + np.flatnonzero(alike(thumbnails[i + 1 :], thumbnails[i], levels)):
             names[names == names[j]] = names[i]
     groups = [np.flatnonzero(names == name).tolist() for name in set(names.tolist())]
     return sorted(group for group in groups if len(group) > 1)

@@ -1,7 +1,9 @@
 """Near-duplicates: one picture in several files is learnt from or measured on, never both."""
 
+import io
 import time
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,29 @@ def test_no_digit_of_the_default_set_is_taken_for_another():
     shown = b"".join(thumbnail(item.image) for item in digits_source().items())
     pixels = np.frombuffer(shown, np.uint8).reshape(-1, 256)
     assert len(pixels) == 5000 and not len(near_pairs([pixels]))
+
+
+def as_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(image[:, :, 0]).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))[:, :, None]
+
+
+@pytest.mark.parametrize(("quality", "share"), [(50, 0.95), (40, 0.8), (30, 0.4)])
+def test_a_digit_of_28_px_is_known_by_its_strong_jpeg_and_taken_for_no_other(quality, share):
+    digits = [item.image for item in islice(digits_source().items(), 0, 5000, 10)]
+    copies = [as_jpeg(digit, quality) for digit in digits]
+    shown = np.frombuffer(b"".join(map(thumbnail, digits + copies)), np.uint8).reshape(-1, 256)
+    pairs = near_pairs([shown])
+    assert (np.diff(pairs) == 500).all() and len(pairs) >= share * 500
+
+
+def test_a_print_on_one_of_two_shirts_makes_them_two_pictures():
+    shirt = draw_leaves(28, 1, 3)[:, :, :1].copy()
+    printed = shirt.copy()
+    printed[10:12, 8:11] += np.where(shirt[10:12, 8:11] > 128, -45, 45).astype(np.uint8)
+    shown = np.frombuffer(thumbnail(shirt) + thumbnail(printed), np.uint8).reshape(2, 256)
+    assert not len(near_pairs([shown]))
 
 
 def test_pages_with_little_on_them_are_not_taken_for_one_another():

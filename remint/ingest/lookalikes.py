@@ -4,8 +4,9 @@ Pictures are compared as thumbnails of 16 x 16 px. Of their cosine transform the
 are the hash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010):
 the transform keeps distances, so what is near in all pixels is near in these. By ranges of the hash
 pictures go to cells on disk that are searched one by one (see `cells`), in memory that does not
-grow with the set; the whole thumbnails decide. What was turned, mirrored, cropped or toned anew is
-not looked for.
+grow with the set; the whole thumbnails decide: a picture's own JPEG lies off by a little
+everywhere, another picture like it by more in some patch or spot. What was turned, mirrored,
+cropped or toned anew is not looked for.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from scipy.fft import dctn
+from scipy.ndimage import uniform_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -25,8 +27,10 @@ SIDE = 16  # px of a thumbnail
 FREQUENCIES = 4  # on each axis, of the hash that cells are ranges of
 FINE = 6  # on each axis, of the hash that is compared inside a cell
 WAVES = dctn(np.eye(SIDE**2, dtype=np.float32).reshape(-1, SIDE, SIDE), axes=(1, 2), norm="ortho")
-LEVELS = 4.0  # root mean square difference, 0..255, within which two pictures are one: a JPEG of
-# quality 50 of a 28 px digit lies 4 away, of a photograph below 1; no two of the digits below 6
+LEVELS = 6.0  # root mean square difference, 0..255, within which two pictures are one: a JPEG of
+# quality 40 of a 28 px digit lies 5 away, of a photograph below 1; no two of the digits below 6.9
+SMOOTH = 3.25  # the same of the means of 3 x 3 px
+SPOT = 24  # largest difference of a pixel: beyond it one shirt has a print that the other has not
 SHARE = 0.1  # of a thumbnail's own deviation: sparse pages and flat pictures differ by little
 FLAT = 1.0  # deviation below which a thumbnail shows nothing to know a picture by
 CELL = 2048  # pictures
@@ -75,6 +79,20 @@ def components(pairs: np.ndarray) -> list[np.ndarray]:
     return sorted((part for part in parts if len(part) > 1), key=lambda part: int(part[0]))
 
 
+def alike(one: np.ndarray, other: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Say of each pair of uint8 [P, 256] thumbnails, bool [P], whether they show one picture.
+
+    levels: root mean square difference of each pair within which they may.
+    """
+    difference = one.astype(np.float32) - other
+    same = np.sqrt(np.einsum("pd,pd->p", difference, difference) / SIDE**2) <= levels
+    near = difference[same]
+    means = uniform_filter(near.reshape(-1, SIDE, SIDE), (1, 3, 3), mode="mirror")
+    smooth = np.sqrt(np.square(means).mean(axis=(1, 2)))
+    same[same] = (smooth <= SMOOTH) & (np.abs(near).max(axis=1) <= SPOT)
+    return same
+
+
 def _points(thumbnails: np.ndarray, start: int) -> np.ndarray:
     """Return the thumbnails that show something as rows for `cells`, counted from start."""
     spread = thumbnails.std(axis=1, dtype=np.float32)
@@ -106,7 +124,9 @@ def _links(points: Spilled) -> Iterator[np.ndarray]:
             a, b = _candidates(first, second)
             while len(a):
                 a, b = _unlinked(a, b, names[i : i + ROWS], names[j : j + ROWS])
-                near = _alike(first, second, a[:PAIRS], b[:PAIRS])
+                one, other = first[a[:PAIRS]], second[b[:PAIRS]]
+                levels = np.minimum(one["levels"], other["levels"])
+                near = alike(one["thumbnail"], other["thumbnail"], levels)
                 ends = np.column_stack([a[:PAIRS][near], b[:PAIRS][near]])
                 if len(ends):
                     names = _joined(names, ends + np.array([i, j]))
@@ -136,13 +156,6 @@ def _unlinked(
 ) -> tuple[np.ndarray, np.ndarray]:
     apart = names_a[a] != names_b[b]
     return a[apart], b[apart]
-
-
-def _alike(first: np.ndarray, second: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Say of each pair of rows whether its thumbnails show one picture."""
-    difference = first["thumbnail"][a].astype(np.float32) - second["thumbnail"][b]
-    rms = np.sqrt(np.einsum("pd,pd->p", difference, difference) / SIDE**2)
-    return rms <= np.minimum(first["levels"][a], second["levels"][b])
 
 
 def _joined(names: np.ndarray, ends: np.ndarray) -> np.ndarray:
