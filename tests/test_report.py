@@ -202,10 +202,13 @@ def test_pictures_that_were_measured_as_tiles_come_first_and_whole(folders: list
     assert "whole" not in page(folders).partition("Before and after</h2>")[2].partition("<h2>")[0]
     file = folders[1] / "gallery.json"
     entries = json.loads(file.read_text())
-    file.write_text(json.dumps([*entries, {**entries[0], "group": "pages", "tiles": 12}]))
+    tiled = {**entries[0], "group": "pages", "tiles": 12}
+    file.write_text(json.dumps([*entries, {**tiled, "tiles_there": 12}]))
     shown = page(folders).partition("Before and after</h2>")[2].partition("<h2>")[0]
-    assert "whole again" in shown and "Holes 3, whole: 12 tiles" in shown
+    assert "whole again" in shown and "Holes 3, whole: 12 tiles<" in shown
     assert shown.count('type="range"') == 1 + CONFIG.slider
+    file.write_text(json.dumps([*entries, {**tiled, "tiles_there": 40}]))
+    assert "whole: 12 of 40 tiles measured" in page(folders)
 
 
 def test_kinds_that_training_never_drew_are_named(folders: list[Path]) -> None:

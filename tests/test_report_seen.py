@@ -24,7 +24,10 @@ def shown(folders: list[Path], tmp_path: Path) -> str:
     for role in ("input", "output", "target", "classical"):
         entry[role] = f"{role}.png"
         Image.new("L", (200, 100)).save(folders[1] / "gallery" / f"{role}.png")
-    entries = [{"group": "pages", "tiles": 12, **entry}, *[{"group": "random", **entry}] * 3]
+    entries = [
+        {"group": "pages", "tiles": 12, "tiles_there": 12, **entry},
+        *[{"group": "random", **entry}] * 3,
+    ]
     (folders[1] / "gallery.json").write_text(json.dumps(entries))
     config = replace(CONFIG, slider=3)
     (page := tmp_path / "seen.html").write_text(

@@ -143,20 +143,22 @@ def write_gallery(folder: Path, measured: Evaluation) -> np.ndarray | None:
 
 def _write_pages(folder: Path, measured: Evaluation) -> Iterator[dict[str, Any]]:
     """Write pictures that were measured as tiles whole; yield their facts and files."""
-    corrupted, restored = measured.sets.corrupted, measured.sets.restored
-    rows = corrupted.frame(measured.sets.split)
+    sets, config = measured.sets, measured.config
+    rows, known = sets.corrupted.frame(sets.split), sets.clean.frame(sets.split)
     images = {
-        "input": lambda row: corrupted.at(int(rows["position"][row]))[1],
-        "output": lambda row: restored.at(row)[1],
+        "input": lambda row: sets.corrupted.at(int(rows["position"][row]))[1],
+        "output": lambda row: sets.restored.at(row)[1],
         "target": lambda row: measured.targets[rows["clean_id"][row]],
     }
-    for number, page in enumerate(pages(rows, measured.config.gallery, measured.config.seed)):
+    for number, page in enumerate(pages(rows, known, config.gallery, config.seed)):
         names = {name: f"page-{number:03d}-{name}.png" for name in images}
         for name, image in images.items():
-            (folder / "gallery" / names[name]).write_bytes(encode_png(assembled(page, image)))
+            whole = assembled(page, image, lambda position: sets.clean.at(position)[1])
+            (folder / "gallery" / names[name]).write_bytes(encode_png(whole))
         tiles = measured.frame.iloc[list(page.places)]
         facts = {name: float(tiles[name].mean()) for name in ("psnr_input", "psnr")}
         facts |= {"severity": page.severity, "tiles": len(tiles)}
+        facts |= {"tiles_there": len(tiles) + len(page.others)}
         yield {"group": "pages", "id": page.name, "kind": page.kind, **facts, **names}
 
 

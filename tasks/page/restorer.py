@@ -146,5 +146,13 @@ def _example(entry: Row, report: RestorerReport, longest: int) -> Example:
         for role in ROLES
         if entry.get(role)
     }
-    tiles = f", whole: {entry['tiles']} tiles" if "tiles" in entry else ""
-    return Example(slice_name(entry) + tiles, entry, pictures)
+    return Example(slice_name(entry) + _tiles(entry), entry, pictures)
+
+
+def _tiles(entry: Row) -> str:
+    """Say of a picture that was put together how much of it was measured."""
+    if "tiles" not in entry:
+        return ""
+    measured, there = entry["tiles"], entry["tiles_there"]
+    share = f"{there} tiles" if measured == there else f"{measured} of {there} tiles measured"
+    return f", whole: {share}"
