@@ -1,10 +1,12 @@
 """Claims about the one training loop: exact resumption, roll-back, budgets, processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from remint.training.objective import LoopConfig
 from remint.training.optimisers import OptimiserConfig
 from remint.training.schedule import Budget
 from remint.training.starting import StartConfig
+from tests.warm import Warm
 
 OPTIMISER = OptimiserConfig(1e-3, 1e-5, (0.9, 0.99), 0.99, 0.0, None, 0.0)
 CONFIG = TrainRestorerConfig(
@@ -51,21 +54,37 @@ CONFIG = TrainRestorerConfig(
     validation_images=0,
 )
 FIDELITY_ONLY = replace(CONFIG, adversarial=None, default_interpolation=0.0)
-SCRIPT = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_training import CONFIG, sets, train
-from remint.training.distributed import process_group
-with process_group():
-    train(CONFIG, Path({data!r}), Path({out!r}))
-"""
+CHILD = "tests.training_child"
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     write_sets(tmp_path / "data")
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a whole run on the same sets leaves, to be read only."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_sets(folder / "data")
+    train(CONFIG, folder / "data", folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(trained_once, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def python() -> Iterator[Warm]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        warm = Warm("tests.test_training")
+    with closing(warm):
+        yield warm
 
 
 def write_sets(folder: Path, size: int = 24, paired: bool = False, draws: int = 1) -> None:
@@ -111,18 +130,6 @@ def assert_close(one: Path, other: Path) -> None:
     assert names and all(torch.allclose(a[name], b[name], atol=1e-4) for name in names)
 
 
-def child(data: Path, out: Path, *launcher: str) -> subprocess.Popen:
-    tests = str(Path(__file__).parent)
-    code = SCRIPT.format(tests=tests, data=str(data), out=str(out))
-    script = out.parent / f"{out.name}.py"
-    script.write_text(code)
-    return subprocess.Popen([sys.executable, *launcher, str(script)], env=environment())
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
-
-
 def test_training_learns(data: Path, tmp_path: Path) -> None:
     fast = replace(OPTIMISER, rate=1e-2)
     config = replace(FIDELITY_ONLY, fidelity=StageConfig(Budget(800, None), fast))
@@ -132,16 +139,19 @@ def test_training_learns(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.2])
-def test_a_killed_run_ends_bit_identical(data: Path, tmp_path: Path, delay: float) -> None:
-    train(CONFIG, data, tmp_path / "whole")
-    process = child(data, tmp_path / "killed")
-    while not list((tmp_path / "killed").glob("*/0*16")) and process.poll() is None:
-        time.sleep(0.005)
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    train(CONFIG, data, tmp_path / "killed")
-    whole, killed = (last_state(tmp_path / name / "adversarial") for name in ("whole", "killed"))
+def test_a_killed_run_ends_bit_identical(
+    trained_once: Path, data: Path, tmp_path: Path, python: Warm, delay: float
+) -> None:
+    out = tmp_path / "killed"
+    process = python.start([CHILD, str(data), str(out)], tmp_path, tmp_path / "log")
+    while not list(out.glob("*/0*16")) and not python.ended_within(0.005):
+        pass
+    if not python.ended_within(delay):
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(process, signal.SIGKILL)
+    assert python.status() in (0, -signal.SIGKILL)
+    train(CONFIG, data, out)
+    whole, killed = (last_state(run / "adversarial") for run in (trained_once, out))
     assert whole.keys() == killed.keys() and all(torch.equal(whole[n], killed[n]) for n in whole)
 
 
@@ -152,41 +162,36 @@ def test_a_run_that_is_asked_to_stop_saves_itself_first(data: Path, tmp_path: Pa
     assert (tmp_path / "run/fidelity/000000000032/state.json").exists()
 
 
-def test_another_configuration_is_refused_and_named(data: Path, tmp_path: Path) -> None:
-    train(CONFIG, data, tmp_path / "run")
+def test_another_configuration_is_refused_and_named(data: Path, trained: Path) -> None:
     with pytest.raises(CheckpointError, match=r"train_restorer.seed was 3 and is 4"):
-        train(replace(CONFIG, seed=4), data, tmp_path / "run")
+        train(replace(CONFIG, seed=4), data, trained)
 
 
-def test_other_data_is_refused_and_named(data: Path, tmp_path: Path) -> None:
-    train(CONFIG, data, tmp_path / "run")
+def test_other_data_is_refused_and_named(tmp_path: Path, trained: Path) -> None:
     write_sets(tmp_path / "other", size=32)
     with pytest.raises(CheckpointError, match=r"data.clean was"):
-        train(CONFIG, tmp_path / "other", tmp_path / "run")
+        train(CONFIG, tmp_path / "other", trained)
 
 
-def test_operational_settings_may_change(data: Path, tmp_path: Path) -> None:
-    train(CONFIG, data, tmp_path / "run")
+def test_operational_settings_may_change(data: Path, trained: Path) -> None:
     other = replace(CONFIG, loop=replace(CONFIG.loop, log_every=8, keep=5))
-    assert train(other, data, tmp_path / "run")[-1].progress.finished
+    assert train(other, data, trained)[-1].progress.finished
 
 
-def test_a_truncated_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
-    train(CONFIG, data, tmp_path / "run")
-    path = tmp_path / "run/fidelity/000000000064/state.safetensors"
+def test_a_truncated_checkpoint_is_named(data: Path, trained: Path) -> None:
+    path = trained / "fidelity/000000000064/state.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(CheckpointError, match="can't be read"):
-        train(CONFIG, data, tmp_path / "run")
+        train(CONFIG, data, trained)
 
 
-def test_a_flipped_bit_in_a_checkpoint_is_found(data: Path, tmp_path: Path) -> None:
-    train(CONFIG, data, tmp_path / "run")
-    path = tmp_path / "run/fidelity/000000000064/state.safetensors"
+def test_a_flipped_bit_in_a_checkpoint_is_found(data: Path, trained: Path) -> None:
+    path = trained / "fidelity/000000000064/state.safetensors"
     content = bytearray(path.read_bytes())
     content[-9] ^= 1  # the last value's weight hardly changes
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="is not what was written"):
-        train(CONFIG, data, tmp_path / "run")
+        train(CONFIG, data, trained)
 
 
 def test_a_run_goes_on_in_the_precision_in_which_it_began(data: Path, tmp_path: Path) -> None:
@@ -198,9 +203,8 @@ def test_a_run_goes_on_in_the_precision_in_which_it_began(data: Path, tmp_path: 
         train(replace(config, precision=other), data, tmp_path / "run")
 
 
-def test_only_the_last_checkpoints_stay(data: Path, tmp_path: Path) -> None:
-    train(CONFIG, data, tmp_path / "run")
-    assert [int(p.name) for p in sorted((tmp_path / "run/fidelity").iterdir())] == [48, 64]
+def test_only_the_last_checkpoints_stay(trained_once: Path) -> None:
+    assert [int(p.name) for p in sorted((trained_once / "fidelity").iterdir())] == [48, 64]
 
 
 def test_divergence_goes_back_once_then_stops_with_a_sentence(data: Path, tmp_path: Path) -> None:
@@ -234,19 +238,23 @@ def test_the_round_s_number_travels_with_the_batch(data: Path) -> None:
     ]
 
 
-def test_parts_of_a_batch_add_up_to_the_whole(data: Path, tmp_path: Path) -> None:
+def test_parts_of_a_batch_add_up_to_the_whole(
+    trained_once: Path, data: Path, tmp_path: Path
+) -> None:
     parts = replace(CONFIG, loop=replace(CONFIG.loop, accumulate=4))
-    train(CONFIG, data, tmp_path / "one")
     train(parts, data, tmp_path / "four")
-    assert_close(tmp_path / "one/fidelity", tmp_path / "four/fidelity")
+    assert_close(trained_once / "fidelity", tmp_path / "four/fidelity")
 
 
-def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
+def test_two_processes_train_as_one(
+    trained_once: Path, data: Path, tmp_path: Path, root: Path
+) -> None:
     """Within 1e-4: sums are taken in another order, and the optimiser magnifies that a little."""
-    train(CONFIG, data, tmp_path / "one")
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    assert child(data, tmp_path / "two", *launcher).wait() == 0
-    assert_close(tmp_path / "one/adversarial", tmp_path / "two/adversarial")
+    launcher = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", CHILD)
+    command = [sys.executable, "-m", *launcher, str(data), str(tmp_path / "two")]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    assert subprocess.run(command, env=environment).returncode == 0
+    assert_close(trained_once / "adversarial", tmp_path / "two/adversarial")
 
 
 def test_a_budget_of_minutes_ends_a_run(data: Path, tmp_path: Path) -> None:
