@@ -1,7 +1,6 @@
 """Claims about the stage train_generator: what it leaves, resumption, what it refuses."""
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +23,19 @@ from tasks.commands import presets
 @pytest.fixture
 def folder(tmp_path: Path, root: Path) -> Path:
     """Hold a clean set of two classes, and params.yaml of the tiny preset."""
+    return filled(tmp_path, root)
+
+
+@pytest.fixture(scope="module")
+def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a folder, to be read only, with the model that the stage made."""
+    folder = filled(tmp_path_factory.mktemp("trained"), root)
+    train_generator.main(arguments(folder))
+    return folder
+
+
+def filled(tmp_path: Path, root: Path) -> Path:
+    """Write the set and params.yaml into a folder, and return it."""
     rng = np.random.default_rng(0)
     records = []
     for number in range(60):
@@ -51,9 +63,8 @@ def arguments(folder: Path) -> list[str]:
     return [*paths, "--params", str(folder / "params.yaml")]
 
 
-def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(folder: Path) -> None:
-    train_generator.main(arguments(folder))
-    names = {path.name for path in (folder / "model").iterdir()}
+def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(trained: Path) -> None:
+    names = {path.name for path in (trained / "model").iterdir()}
     assert names == {  # flow has no discriminator
         "generator.json",
         "generator.safetensors",
@@ -62,36 +73,34 @@ def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(folder: Path) -> 
         "snapshots.json",
         "samples",
     }
-    history = pd.read_csv(folder / "model/history.csv")
+    history = pd.read_csv(trained / "model/history.csv")
     assert history["images"].is_monotonic_increasing and history["selection_kid"].notna().any()
-    minter = Minter.load(folder / "model")
+    minter = Minter.load(trained / "model")
     assert minter.card["images_seen"] == 1280 and minter.class_names == ["a", "b"]
-    scores = json.loads((folder / "model/snapshots.json").read_text())
+    scores = json.loads((trained / "model/snapshots.json").read_text())
     least = min(score["selection_kid"] for score in scores)
     assert minter.card["selected"]["selection_kid"] == pytest.approx(least)
 
 
-def test_the_chosen_weights_are_those_of_the_chosen_snapshot(folder: Path) -> None:
-    train_generator.main(arguments(folder))
-    chosen = Minter.load(folder / "model").card["selected"]["images"]
-    best, last = (load_file(folder / f"model/{n}.safetensors") for n in ("generator", "last"))
+def test_the_chosen_weights_are_those_of_the_chosen_snapshot(trained: Path) -> None:
+    chosen = Minter.load(trained / "model").card["selected"]["images"]
+    best, last = (load_file(trained / f"model/{n}.safetensors") for n in ("generator", "last"))
     same = all(bool((best[name] == last[name]).all()) for name in best)
     assert same == (chosen == 1280)
 
 
-def test_the_sample_grid_has_a_row_a_class_and_is_the_same_every_time(folder: Path) -> None:
-    train_generator.main(arguments(folder))
-    minter = Minter.load(folder / "model")
+def test_the_sample_grid_has_a_row_a_class_and_is_the_same_every_time(trained: Path) -> None:
+    minter = Minter.load(trained / "model")
     grid = train_generator.sample_grid(minter)
     assert grid.shape == (2 * 16, 10 * 16, 1)
     assert (grid == train_generator.sample_grid(minter)).all()
     assert (grid[:16, :16] == minter.mint(np.array([0]), np.array([0]))[0]).mean() > 0.99
 
 
-def test_a_terminated_stage_says_so_and_goes_on_to_the_same_weights(folder: Path) -> None:
-    train_generator.main(arguments(folder))
-    whole = (folder / "model/last.safetensors").read_bytes()
-    shutil.rmtree(folder / "model")
+def test_a_terminated_stage_says_so_and_goes_on_to_the_same_weights(
+    folder: Path, trained: Path
+) -> None:
+    whole = (trained / "model/last.safetensors").read_bytes()
     command = [sys.executable, "-m", "tasks.train_generator", *arguments(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     while not list(folder.glob("model/checkpoints/game/*")):

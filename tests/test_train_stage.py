@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,26 @@ from tasks.training import single_run
 @pytest.fixture
 def folder(tmp_path: Path, root: Path) -> Path:
     """Hold a clean and a corrupted set, and params.yaml of the tiny preset."""
+    return filled(tmp_path, root)
+
+
+@pytest.fixture(scope="module")
+def trained_once(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a folder with the model that the stage made, and `said`, what it said."""
+    folder = filled(tmp_path_factory.mktemp("trained"), root)
+    with (folder / "said").open("w") as said, redirect_stdout(said):
+        train_restorer.main(arguments(folder))
+    return folder
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True))
+
+
+def filled(tmp_path: Path, root: Path) -> Path:
+    """Write both sets and params.yaml into a folder, and return it."""
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (28, 28, 1), dtype=np.uint8) for _ in range(24)]
     splits = ["train"] * 16 + ["val"] * 8
@@ -70,12 +91,9 @@ def arguments(folder: Path) -> list[str]:
     return [*paths, "--params", str(folder / "params.yaml")]
 
 
-def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train_restorer.main(arguments(folder))
-    assert re.search(r"val \d+\.\d\d dB, its input \d+\.\d\d dB", capsys.readouterr().out)
-    names = {path.name for path in (folder / "model").iterdir()}
+def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(trained: Path) -> None:
+    assert re.search(r"val \d+\.\d\d dB, its input \d+\.\d\d dB", (trained / "said").read_text())
+    names = {path.name for path in (trained / "model").iterdir()}
     assert names == {
         "adversarial.safetensors",
         "doubt.safetensors",
@@ -84,11 +102,11 @@ def test_the_stage_leaves_a_whole_model_and_nothing_unfinished(
         "restorer.json",
         "samples",
     }
-    history = pd.read_csv(folder / "model/history.csv")
+    history = pd.read_csv(trained / "model/history.csv")
     assert history["images"].is_monotonic_increasing and history["minutes"].is_monotonic_increasing
     assert {"val_psnr", "val_psnr_input"} <= set(history)
     assert list(history["stage"].unique()) == ["fidelity", "adversarial"]
-    assert Restorer.load(folder / "model").card["images_seen"] == 1920
+    assert Restorer.load(trained / "model").card["images_seen"] == 1920
 
 
 def test_a_terminated_stage_says_so_and_goes_on_to_the_same_weights(folder: Path) -> None:
@@ -109,17 +127,16 @@ def test_a_terminated_stage_says_so_and_goes_on_to_the_same_weights(folder: Path
 
 
 def test_a_finished_model_gets_the_map_of_doubt_that_training_would_have_given_it(
-    folder: Path,
+    trained: Path,
 ) -> None:
-    train_restorer.main(arguments(folder))
-    model, apart = folder / "model", folder / "apart"
+    model, apart = trained / "model", trained / "apart"
     card, weights = json.loads((model / "restorer.json").read_text()), "doubt.safetensors"
     assert card["doubt"]["pictures"] == card["doubt"]["pairs"] == 8
     shutil.copytree(model, apart)
     (apart / weights).unlink()
     save_card(apart, {name: value for name, value in card.items() if name != "doubt"})
     train_restorer.main(
-        [*arguments(folder)[:2], str(apart), *arguments(folder)[3:], "--doubt-alone"]
+        [*arguments(trained)[:2], str(apart), *arguments(trained)[3:], "--doubt-alone"]
     )
     assert (apart / weights).read_bytes() == (model / weights).read_bytes()
     assert json.loads((apart / "restorer.json").read_text()) == card
@@ -138,16 +155,15 @@ def test_too_few_val_pictures_are_no_error_of_the_run_but_a_sentence_in_the_card
         train_restorer.main([*arguments(folder), "--doubt-alone"])
 
 
-def test_a_model_s_card_names_the_one_that_training_started_from(folder: Path) -> None:
-    train_restorer.main(arguments(folder))
-    begun = (folder / "model").rename(folder / "begun")
-    change(folder, start={"model": "begun", "strict": True}, adversarial=None)
-    change(folder, default_interpolation=0.0)
-    train_restorer.main([*arguments(folder), "--start", str(begun)])
-    started = Restorer.load(folder / "model").card["start"]
+def test_a_model_s_card_names_the_one_that_training_started_from(trained: Path) -> None:
+    begun = (trained / "model").rename(trained / "begun")
+    change(trained, start={"model": "begun", "strict": True}, adversarial=None)
+    change(trained, default_interpolation=0.0)
+    train_restorer.main([*arguments(trained), "--start", str(begun)])
+    started = Restorer.load(trained / "model").card["start"]
     assert started == {"fingerprint": model_fingerprint(begun), "not_taken": []}
     with pytest.raises(ValueError, match=r"found no restorer\.json"):
-        train_restorer.main([*arguments(folder), "--start", str(folder / "absent")])
+        train_restorer.main([*arguments(trained), "--start", str(trained / "absent")])
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
