@@ -19,7 +19,17 @@ HOSTILE = ('x"; touch pwned; "', "$(touch pwned)", "`touch pwned`", "a\ntouch pw
 @pytest.fixture
 def copy(root: Path, tmp_path: Path) -> Path:
     """A copy of the project without its data, in which DVC runs its own graph."""
-    (folder := tmp_path / "copy").mkdir()
+    return copied(root, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def refusing(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a copy for what is refused, and leaves nothing."""
+    return copied(root, tmp_path_factory.mktemp("refusing") / "copy")
+
+
+def copied(root: Path, folder: Path) -> Path:
+    folder.mkdir()
     for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
         shutil.copy(root / name, folder)
     for name in ("tasks", "remint"):
@@ -59,11 +69,13 @@ def test_a_path_with_spaces_and_signs_is_one_path(copy: Path, path: str) -> None
 
 
 @pytest.mark.parametrize("path", HOSTILE)
-def test_a_path_that_a_shell_would_read_is_refused_before_it_does(copy: Path, path: str) -> None:
-    done = ingested(copy, path)
+def test_a_path_that_a_shell_would_read_is_refused_before_it_does(
+    refusing: Path, path: str
+) -> None:
+    done = ingested(refusing, path)
     said = done.stdout + done.stderr
     assert done.returncode and said.count("error: ingest.path: found") == 1, said
-    assert not (copy / "data/clean").exists() and not list(copy.rglob("pwned"))
+    assert not (refusing / "data/clean").exists() and not list(refusing.rglob("pwned"))
 
 
 def test_every_templated_command_has_its_values_looked_at_first(root: Path) -> None:
