@@ -10,6 +10,7 @@ os.environ.update(
         "DO_NOT_TRACK": "true",
         "DVC_NO_ANALYTICS": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes that no test asks for
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # read while prefect is imported: the temporary server is slow on a small machine
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "900",
@@ -19,7 +20,7 @@ os.environ.update(
 
 import pytest
 
-from tests.processes import Spawner
+from tests.processes import Spawner, ended_after
 
 IDENTITY = {
     f"GIT_{who}_{what}": value
@@ -50,11 +51,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def spawn() -> Iterator[Spawner]:
     """Start processes that end with the test, they and all that they started."""
-    spawner = Spawner()
-    try:
-        yield spawner
-    finally:
-        spawner.end()
+    yield from ended_after()
 
 
 def pytest_configure() -> None:
@@ -68,7 +65,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none."""
+    """Skip what needs a GPU where there is none; begin with the files that take long.
+
+    Files are shared out in this order: one that takes long, begun last, would be waited for alone.
+    """
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and not _has_gpu():
         for item in marked:

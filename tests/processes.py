@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,15 @@ class Spawner:
             psutil.wait_procs(left, timeout=1)
         for child in self.children:
             child.process.wait()
+
+
+def ended_after() -> Iterator[Spawner]:
+    """Give a fixture what starts processes, and end them all when the fixture ends."""
+    spawner = Spawner()
+    try:
+        yield spawner
+    finally:
+        spawner.end()
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

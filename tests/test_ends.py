@@ -47,8 +47,16 @@ def test_a_status_is_the_commands_own(command: str, status: int) -> None:
         assert process.wait() == status
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Prefect's temporary servers keep their database, which takes long to make."""
+    return tmp_path_factory.mktemp("prefect")
+
+
 @pytest.fixture
-def flow(tmp_path: Path, root: Path, spawn: Spawner, monkeypatch: pytest.MonkeyPatch) -> Child:
+def flow(
+    tmp_path: Path, root: Path, home: Path, spawn: Spawner, monkeypatch: pytest.MonkeyPatch
+) -> Child:
     """A flow with a temporary server, whose first stage is at work."""
     (folder := tmp_path / "repo").mkdir()
     quick_repository(folder, root)
@@ -56,7 +64,7 @@ def flow(tmp_path: Path, root: Path, spawn: Spawner, monkeypatch: pytest.MonkeyP
     (folder / "dvc.yaml").write_text(slow)
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     command = [sys.executable, "-m", "flows.pipeline", "restoration"]
-    env = {**os.environ, "PYTHONPATH": str(root), "PREFECT_HOME": str(tmp_path / "home")}
+    env = {**os.environ, "PYTHONPATH": str(root), "PREFECT_HOME": str(home)}
     flow = spawn(command, tmp_path / "flow.log", env, cwd=folder)
     flow.until("- now training")
     assert any("flows.guarded" in " ".join(process.cmdline()) for process in spawn.left())

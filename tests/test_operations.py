@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.processes import LAST_SECONDS, Child, Spawner, wait_until
+from tests.processes import LAST_SECONDS, Child, Spawner, ended_after, wait_until
 from tests.servers import DVC_YAML, free_port, quick_repository
 from tests.test_web import CHROMIUM, QUIET
 
@@ -31,10 +31,10 @@ deployments:
 """
 
 
-@pytest.fixture
-def repo(tmp_path: Path, root: Path) -> Path:
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """A repository of three quick stages with the project's own flows."""
-    (folder := tmp_path / "repo").mkdir()
+    folder = tmp_path_factory.mktemp("repo")
     (folder / "prefect.yaml").write_text(PREFECT_YAML)
     quick_repository(folder, root)
     return folder
@@ -72,18 +72,68 @@ class Serving:
         return runs[0]
 
 
+@pytest.fixture(scope="module")
+def spawn() -> Iterator[Spawner]:
+    """Start processes that end with this file's tests, they and all that they started."""
+    yield from ended_after()
+
+
+@pytest.fixture(scope="module")
+def served() -> list[Serving]:
+    """Every `make serve` that this file started."""
+    return []
+
+
 @pytest.fixture
-def serving(repo: Path, root: Path, tmp_path: Path, spawn: Spawner) -> Serving:
-    """`make serve` with schedules, which has come up."""
+def serving(
+    served: list[Serving],
+    repo: Path,
+    root: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    spawn: Spawner,
+) -> Serving:
+    """`make serve` with schedules, which has come up: the last one, unless that has ended."""
+    if not served or served[-1].child.process.poll() is not None:
+        served.append(serve(repo, root, tmp_path_factory.mktemp("serve"), spawn))
+    return served[-1]
+
+
+def serve(repo: Path, root: Path, home: Path, spawn: Spawner) -> Serving:
     ports = free_port(), free_port()
     command = [sys.executable, "-m", "flows.serve", "--schedules"]
     command += ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
-    environment = {**os.environ, "PYTHONPATH": str(root), "PREFECT_HOME": str(tmp_path / "home")}
-    environment |= {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
-    child = spawn(command, tmp_path / "serve.log", environment, cwd=repo)
+    environment = {**os.environ, "PYTHONPATH": str(root), "PREFECT_HOME": str(home / "prefect")}
+    environment |= {"MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}"}
+    child = spawn(command, home / "serve.log", environment, cwd=repo)
     child.until("PREFECT_API_AUTH_STRING=")
     password = child.said().split("PREFECT_API_AUTH_STRING=")[1].split()[0]
     return Serving(f"http://127.0.0.1:{ports[0]}/api", child, password)
+
+
+@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no chromium is installed here")
+def test_prefects_page_works_for_who_has_the_password_and_asks_no_other_host(
+    serving: Serving,
+) -> None:
+    from playwright.sync_api import sync_playwright
+
+    by_address, asked = serving.api.removesuffix("/api"), []
+    by_name = by_address.replace("127.0.0.1", "localhost")
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        tab = browser.new_page()
+        tab.set_default_timeout(1000 * LAST_SECONDS)
+        tab.on("request", lambda request: asked.append(request.url))
+        for server in (by_address, by_name):
+            tab.goto(server)
+            tab.get_by_placeholder("admin:pass").fill(serving.password)
+            tab.keyboard.press("Enter")
+            tab.get_by_text("Dashboard").first.wait_for()
+            tab.goto(f"{server}/deployments")
+            tab.get_by_text("often").first.wait_for()
+        browser.close()
+    assert len(asked) > 10 and not [
+        url for url in asked if not url.startswith((by_address, by_name, "data:", "blob:"))
+    ]
 
 
 def test_scheduled_runs_succeed_fail_and_say_why_and_nothing_is_left(
@@ -136,32 +186,6 @@ def test_scheduled_runs_succeed_fail_and_say_why_and_nothing_is_left(
     serving.child.process.send_signal(signal.SIGINT)
     assert serving.child.end() == 0 and serving.child.said().endswith("ended\n")
     assert not spawn.left()
-
-
-@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no chromium is installed here")
-def test_prefects_page_works_for_who_has_the_password_and_asks_no_other_host(
-    serving: Serving,
-) -> None:
-    from playwright.sync_api import sync_playwright
-
-    by_address, asked = serving.api.removesuffix("/api"), []
-    by_name = by_address.replace("127.0.0.1", "localhost")
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        tab = browser.new_page()
-        tab.set_default_timeout(1000 * LAST_SECONDS)
-        tab.on("request", lambda request: asked.append(request.url))
-        for server in (by_address, by_name):
-            tab.goto(server)
-            tab.get_by_placeholder("admin:pass").fill(serving.password)
-            tab.keyboard.press("Enter")
-            tab.get_by_text("Dashboard").first.wait_for()
-            tab.goto(f"{server}/deployments")
-            tab.get_by_text("often").first.wait_for()
-        browser.close()
-    assert len(asked) > 10 and not [
-        url for url in asked if not url.startswith((by_address, by_name, "data:", "blob:"))
-    ]
 
 
 def running(what: str, folder: Path) -> bool:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from remint.generator.generator import Minter
 from remint.images import provenance
-from tests.processes import Spawner
+from tests.processes import Spawner, ended_after
 from tests.restoring import scene, small_model
 from tests.servers import free_port
 from tests.test_mint import save_generator
@@ -45,15 +45,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(home: Path) -> Iterator[str]:
-    spawn = Spawner()
-    try:
-        command = [sys.executable, "-m", "tasks.commands.cli", "web", "--port", str(free_port())]
-        served = spawn(command, home / "log", cwd=home)
-        served.until("ends it")
-        yield next(word for word in served.said().split() if word.startswith("http"))
-    finally:
-        spawn.end()
+def spawn() -> Iterator[Spawner]:
+    """Start processes that end with this file's tests."""
+    yield from ended_after()
+
+
+@pytest.fixture(scope="module")
+def address(home: Path, spawn: Spawner) -> str:
+    command = [sys.executable, "-m", "tasks.commands.cli", "web", "--port", str(free_port())]
+    served = spawn(command, home / "log", cwd=home)
+    served.until("ends it")
+    return next(word for word in served.said().split() if word.startswith("http"))
 
 
 @pytest.fixture(scope="module")
