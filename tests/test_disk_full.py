@@ -1,12 +1,10 @@
 """A disk that fills up: one sentence, the last good state, and no litter."""
 
-import os
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,9 +12,15 @@ import torch
 
 from remint.networks.weights import save_network
 from remint.training.checkpoint import Checkpoint, CheckpointStore
-from tests.processes import LAST_SECONDS
+from tasks.commands import presets
+from tests.warm import Warm
 
 LIMIT = 20_000  # bytes that a file may have
+STEPS = {
+    "ingest": ("data/embedded", "data/clean", "data/reports/ingest"),
+    "train_generator": ("data/clean", "data/models/generator"),
+    "export_synthetic": ("data/models/generator", "data/clean", "data/synthetic", "data/out"),
+}
 
 
 @contextmanager
@@ -40,20 +44,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("a small disk can only be mounted by root")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def run(stage: str, folder: Path, *arguments: str, limit: int = 0) -> tuple[int, str]:
-    """Run a stage in a folder, with a limit on the size of files; return its end and errors."""
-    limited = f"ulimit -f {limit // 1024}; " if limit else ""
-    done = subprocess.run(
-        ["bash", "-c", f'{limited}exec "$0" -m tasks.{stage} "$@"', sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=LAST_SECONDS,
-    )
-    return done.returncode, done.stderr
 
 
 def state(size: int) -> Checkpoint:
@@ -94,25 +84,31 @@ def test_a_network_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_ingest_training_and_export_end_with_a_sentence_and_what_was_there(
-    root: Path, tmp_path: Path
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(root / name, tmp_path)
     (tmp_path / "data/embedded").mkdir(parents=True)
-    assert run("commands.presets", tmp_path, "tiny")[0] == 0
-    steps = {
-        "ingest": ("data/embedded", "data/clean", "data/reports/ingest"),
-        "train_generator": ("data/clean", "data/models/generator"),
-        "export_synthetic": ("data/models/generator", "data/clean", "data/synthetic", "data/out"),
-    }
-    for stage, arguments in steps.items():
-        for there in ("nothing", "the last result"):
-            before = files(tmp_path / "data") if there == "the last result" else {}
-            code, said = run(stage, tmp_path, *arguments, limit=10_240)
-            assert code == 1, (stage, there, said[-500:])
-            assert [line[:7] for line in said.splitlines()].count("error: ") == 1, said[-500:]
-            assert "Traceback" not in said
-            after = files(tmp_path / "data")
-            assert {path: after.get(path) for path in before} == before, stage
-            if there == "nothing":
-                assert run(stage, tmp_path, *arguments)[0] == 0
+    presets.apply_preset("tiny", tmp_path / "params.yaml")
+    with closing(Warm(*(f"tasks.{stage}" for stage in STEPS), "mlflow")) as python:
+        for stage, arguments in STEPS.items():
+            for there in ("nothing", "the last result"):
+                before = files(tmp_path / "data") if there == "the last result" else {}
+                code, said = run(python, tmp_path, stage, *arguments, limit=10_240)
+                assert code == 1, (stage, there, said[-500:])
+                assert [line[:7] for line in said.splitlines()].count("error: ") == 1, said[-500:]
+                assert "Traceback" not in said
+                after = files(tmp_path / "data")
+                assert {path: after.get(path) for path in before} == before, stage
+                if there == "nothing":
+                    assert run(python, tmp_path, stage, *arguments)[0] == 0
+
+
+def run(
+    python: Warm, folder: Path, stage: str, *arguments: str, limit: int = -1
+) -> tuple[int, str]:
+    """Run a stage in a folder, with a limit on the size of files; return its end and words."""
+    (log := folder / "log").unlink(missing_ok=True)
+    python.start([f"tasks.{stage}", *arguments], folder, log, limit)
+    return python.status(), log.read_text()

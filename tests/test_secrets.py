@@ -11,6 +11,7 @@ import mlflow
 import pytest
 
 from flows import experiment, graph, servers, stages
+from tasks.commands.presets import apply_preset
 from tasks.stage import console
 from tasks.tracking.delivery import one_line
 from tests.processes import LAST_SECONDS, Spawner
@@ -28,7 +29,7 @@ def place(root: Path, tmp_path: Path) -> Path:
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(root / name, tmp_path)
     (tmp_path / "data/embedded").mkdir(parents=True)
-    run(tmp_path, {}, "tasks.commands.presets", "tiny")
+    apply_preset("tiny", tmp_path / "params.yaml")
     return tmp_path
 
 

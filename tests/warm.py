@@ -20,6 +20,7 @@ class Warm:
     """A Python with modules read in; one process of its own is at work at a time."""
 
     def __init__(self, *modules: str) -> None:
+        """modules: in the order in which they are read in; MLflow comes after what sets it up."""
         self.line, theirs = Pipe()
         command = [sys.executable, "-m", "tests.warm", str(theirs.fileno()), *modules]
         root = Path(__file__).parents[1]
