@@ -11,9 +11,9 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from tests.processes import LAST_SECONDS
+from tasks.commands import presets
+from tests.warm import Warm
 
 pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("REMINT_KILLS", "30"))
@@ -32,7 +33,7 @@ TIMES = {"minutes", "seconds", "images_per_second"}  # what differs between any 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of dvc.yaml; outputs: what DVC removes before it runs."""
+    """A stage of dvc.yaml; command: after `python -m`; outputs: what DVC removes before it runs."""
 
     name: str
     command: list[str]
@@ -47,52 +48,55 @@ def stages(root: Path) -> list[Stage]:
 
 def command_and_outputs(stage: dict[str, Any]) -> tuple[list[str], list[str]]:
     told = stage["cmd"] if isinstance(stage["cmd"], str) else stage["cmd"][-1]
-    command = shlex.split(told.replace("${ingest.path}", "data/embedded"))[1:]
+    command = shlex.split(told.replace("${ingest.path}", "data/embedded"))[2:]
     given = [out if isinstance(out, dict) else {out: {}} for out in stage["outs"]]
     given += stage.get("metrics", [])
     return command, [path for out in given for path, how in out.items() if "persist" not in how]
 
 
-def workplace(root: Path, folder: Path) -> Path:
-    """Make a folder in which stages run as on the preset `tiny`."""
-    folder.mkdir()
-    for name in ("dvc.yaml", "params.yaml"):
-        shutil.copy(root / name, folder)
-    (folder / "data/embedded").mkdir(parents=True)
-    subprocess.run([sys.executable, "-m", "tasks.commands.presets", "tiny"], cwd=folder, check=True)
-    return folder
+@dataclass(frozen=True)
+class Place:
+    """A folder in which stages run, and what starts them there."""
+
+    folder: Path
+    python: Warm
+
+    def start(self, stage: Stage) -> int:
+        """Start a stage, its outputs removed as DVC does; return its process."""
+        for output in stage.outputs:
+            path = self.folder / output
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        return self.python.start(stage.command, self.folder, self.folder / "log")
+
+    def whole(self, stage: Stage) -> float:
+        """Run a stage to its end; return its seconds."""
+        begun = time.monotonic()
+        self.start(stage)
+        assert self.python.status() == 0, (self.folder / "log").read_text()[-2000:]
+        return time.monotonic() - begun
+
+    def killed(self, stage: Stage, seconds: float) -> None:
+        """Start a stage and kill it, and all its processes, after so many seconds."""
+        process = self.start(stage)
+        if not self.python.ended_within(seconds):
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(process, signal.SIGKILL)
+        self.python.status()
 
 
-def start(stage: Stage, folder: Path) -> subprocess.Popen[bytes]:
-    """Start a stage as DVC does, its outputs removed."""
-    for output in stage.outputs:
-        place = folder / output
-        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-    with open(folder / "log", "ab") as log:
-        return subprocess.Popen(
-            [sys.executable, *stage.command],
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-
-
-def whole(stage: Stage, folder: Path) -> float:
-    """Run a stage to its end; return its seconds."""
-    begun, process = time.monotonic(), start(stage, folder)
-    assert process.wait(LAST_SECONDS) == 0, (folder / "log").read_text()[-2000:]
-    return time.monotonic() - begun
-
-
-def killed(stage: Stage, folder: Path, seconds: float) -> None:
-    """Start a stage and kill it, and all its processes, after so many seconds."""
-    process = start(stage, folder)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+@pytest.fixture
+def places(root: Path, tmp_path: Path) -> Iterator[list[Place]]:
+    """Two folders in which stages run as on the preset `tiny`, each with a Python of its own."""
+    modules = sorted({stage.command[0] for stage in stages(root)})
+    with ExitStack() as stack:
+        made = []
+        for folder in (tmp_path / "calm", tmp_path / "struck"):
+            (folder / "data/embedded").mkdir(parents=True)
+            for name in ("dvc.yaml", "params.yaml"):
+                shutil.copy(root / name, folder)
+            presets.apply_preset("tiny", folder / "params.yaml")
+            made.append(Place(folder, stack.enter_context(closing(Warm(*modules, "mlflow")))))
+        yield made
 
 
 def content(path: Path) -> str:
@@ -129,18 +133,18 @@ def visible(folder: Path) -> dict[str, str]:
 
 
 def test_after_any_kill_nothing_half_made_is_seen_and_the_end_is_the_same(
-    root: Path, tmp_path: Path
+    root: Path, places: list[Place]
 ) -> None:
-    calm, struck = (workplace(root, tmp_path / name) for name in ("calm", "struck"))
-    seconds = {stage.name: whole(stage, calm) for stage in stages(root)}
-    wanted = visible(calm)
+    calm, struck = places
+    seconds = {stage.name: calm.whole(stage) for stage in stages(root)}
+    wanted = visible(calm.folder)
     moments = random.Random(SEED)
     victims = [*seconds, *moments.choices(list(seconds), [*seconds.values()], k=KILLS)][:KILLS]
     for stage in stages(root):
         for _ in range(victims.count(stage.name)):
-            killed(stage, struck, moments.uniform(0, seconds[stage.name]))
-            seen = visible(struck)
+            struck.killed(stage, moments.uniform(0, seconds[stage.name]))
+            seen = visible(struck.folder)
             assert seen == {path: wanted.get(path) for path in seen}, stage.name
-        whole(stage, struck)
-    assert visible(struck) == wanted
-    assert not [path for path in (struck / "data").rglob(".*") if path.is_dir()]
+        struck.whole(stage)
+    assert visible(struck.folder) == wanted
+    assert not [path for path in (struck.folder / "data").rglob(".*") if path.is_dir()]
