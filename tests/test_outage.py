@@ -5,6 +5,7 @@ And a checkout that is taken: the second flow is refused, the first is not distu
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tasks.commands.presets import change
+from tasks import ingest
+from tasks.commands.presets import apply_preset, change
 from tests.processes import LAST_SECONDS, Child, Spawner, wait_until
 from tests.servers import DVC_YAML, Server, free_port, quick_repository
 
@@ -34,12 +36,12 @@ def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     shutil.copy(root / "params.yaml", folder)
     (folder / "dvc.yaml").touch()
-    run = [sys.executable, "-m"]
-    subprocess.run([*run, "tasks.commands.presets", "tiny"], cwd=folder, check=True)
+    apply_preset("tiny", folder / "params.yaml")
     change(folder / "params.yaml", LONGER)
     (folder / "data/embedded").mkdir(parents=True)
-    ingest = ["tasks.ingest", "data/embedded", "data/clean", "data/reports/ingest"]
-    subprocess.run([*run, *ingest], cwd=folder, check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        ingest.main(["data/embedded", "data/clean", "data/reports/ingest"])
     return folder
 
 
@@ -57,7 +59,8 @@ def store(tmp_path: Path, spawn: Spawner) -> Server:
 
 def train(folder: Path, store: Server, model: str) -> Child:
     """Start a training that logs to this store."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    quick = {"OMP_NUM_THREADS": "1", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0.1"}
+    environment = {**os.environ, **quick}
     environment["MLFLOW_TRACKING_URI"] = store.health.removesuffix("/health")
     command = [sys.executable, "-m", "tasks.train_generator", "data/clean", model]
     return store.spawn(command, folder / f"{model}.log", environment, cwd=folder)
@@ -92,8 +95,10 @@ def test_metrics_of_the_time_without_a_server_are_sent_when_it_is_back(
 ) -> None:
     training = left_alone(prepared, store, "again")
     training.until("work goes on")
+    training.process.send_signal(signal.SIGSTOP)  # it shall not be over before the store is back
     assert training.process.poll() is None
     store.start()
+    training.process.send_signal(signal.SIGCONT)
     assert training.end() == 0, training.said()[-2000:]
     assert curves(prepared / "again") == arrived(store)
 
