@@ -8,13 +8,14 @@ without, and memory beyond the two images is one row of tiles.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from remint.core.arrays import to_tensor, to_uint8, to_uint16
 
+A = TypeVar("A")
 ALIGNED = 16  # px: tiles begin at multiples of it, where a network's own folding does not shift
 Place = tuple[int, int]  # top and left of a tile, px
 
@@ -55,6 +56,20 @@ def restore_image(
     for top, band in _bands(restorer, image, tile, overlap, watch):
         output[top : top + band.shape[1]] = _pixels(torch.from_numpy(band), image.dtype)
     return output
+
+
+def of_one_shape(
+    items: Iterable[A], size: int, shape: Callable[[A], tuple[int, ...]]
+) -> Iterator[list[A]]:
+    """Group neighbours of one shape, up to `size` of them."""
+    batch: list[A] = []
+    for item in items:
+        if batch and (len(batch) == size or shape(batch[0]) != shape(item)):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
 
 
 def restore_batch(restorer: Network, images: np.ndarray) -> np.ndarray:

@@ -1,12 +1,10 @@
 """A fixed look at held-out pairs during training: one figure and one picture."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from more_itertools import chunked
 
 from remint.core.arrays import to_tensor, to_uint8
 from remint.core.randomness import generator
@@ -14,6 +12,7 @@ from remint.images.imageset import ImageSet
 from remint.metrics.pixels import psnr_ceiling, psnr_score
 from remint.restorer.data import NoiseConfig
 from remint.restorer.restorer import Restorer
+from remint.restorer.tiling import of_one_shape
 
 SIDE = 128  # px; larger images are looked at through their centre
 SHOWN = 8
@@ -77,10 +76,9 @@ class Validation:
 
 def _restored(pairs: Sequence[Pair], restorer: Restorer) -> Iterator[Pair]:
     """Yield each pair with its damaged half restored; neighbours of one size share a batch."""
-    for _, same in groupby(pairs, key=lambda pair: pair[0].shape):
-        for batch in chunked(same, BATCH):
-            restored = restorer(torch.stack([damaged for damaged, _ in batch]))
-            yield from zip(restored, (target for _, target in batch), strict=True)
+    for batch in of_one_shape(pairs, BATCH, lambda pair: pair[0].shape):
+        restored = restorer(torch.stack([damaged for damaged, _ in batch]))
+        yield from zip(restored, (target for _, target in batch), strict=True)
 
 
 def _centre(image: np.ndarray) -> np.ndarray:

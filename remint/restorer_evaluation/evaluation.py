@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +16,17 @@ from remint.metrics.pixels import PairDistance
 from remint.metrics.published import PublishedWeights
 from remint.restorer.doubt import Doubt
 from remint.restorer.ensemble import ensembled
-from remint.restorer.tiling import Network, check_tiles, restore_batch, restore_image
+from remint.restorer.tiling import (
+    Network,
+    check_tiles,
+    of_one_shape,
+    restore_batch,
+    restore_image,
+)
 from remint.restorer_evaluation.classical import Damage, TunedMethod, method_for, tune
 from remint.restorer_evaluation.coverage import coverage_of
 from remint.restorer_evaluation.scoring import Answer, Figures, figures_of
 
-A = TypeVar("A")
 Row = dict[str, Any]
 Slice = tuple[str, int]
 RESTORED_FIELDS = (
@@ -130,7 +135,7 @@ def restore_rows(
 ) -> Iterator[tuple[Row, np.ndarray, np.ndarray]]:
     """Yield (row, damaged, restored) in order; neighbours of one size share a batch."""
     network = ensembled(restorer, config.ensemble)
-    for batch in batched(rows, config.batch, lambda row: row[1].shape):
+    for batch in of_one_shape(rows, config.batch, lambda row: row[1].shape):
         images = [image for _, image in batch]
         if max(images[0].shape[:2]) > config.tile:
             outputs = [restore_image(network, x, config.tile, config.overlap) for x in images]
@@ -163,20 +168,6 @@ def evaluate(
         if doubt is not None:
             figures |= coverage_of(doubt, image, output, answer.target)
         yield _record(row, output, figures), _named(row, figures)
-
-
-def batched(
-    items: Iterable[A], size: int, shape: Callable[[A], tuple[int, ...]]
-) -> Iterator[list[A]]:
-    """Group neighbours of one shape, up to `size` of them."""
-    batch: list[A] = []
-    for item in items:
-        if batch and (len(batch) == size or shape(batch[0]) != shape(item)):
-            yield batch
-            batch = []
-        batch.append(item)
-    if batch:
-        yield batch
 
 
 def _record(row: Row, output: np.ndarray, figures: Figures) -> Record:

@@ -19,7 +19,8 @@ from remint.images import passing
 from remint.images.imageset import EncodedRecord, ImageSet, Record, encode
 from remint.images.passing import Told, image_bytes, made_part, read_rows
 from remint.restorer.restorer import Restorer
-from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Row, batched
+from remint.restorer.tiling import of_one_shape
+from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Row
 
 PART_ROWS = 256
 PART_BYTES = 4 * 2**20  # of pixels
@@ -45,7 +46,7 @@ def planned_parts(corrupted: ImageSet, config: EvaluateRestorerConfig) -> Iterat
     """
     frame = corrupted.frame(config.split)[["position", "id", "height", "width", "channels"]]
     rows = frame.itertuples(index=False, name=None)
-    batches = _restored_at_once(batched(rows, config.batch, lambda row: row[2:]), config.tile)
+    batches = _restored_at_once(of_one_shape(rows, config.batch, lambda row: row[2:]), config.tile)
     for number, pack in enumerate(packed(batches, PART_ROWS, PART_BYTES, _weight)):
         positions, ids = zip(*((row[0], row[1]) for batch in pack for row in batch), strict=True)
         yield Part(f"{number:05d}", list(positions), list(ids))
