@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from bench.minted import minted_and_used
 from bench.processes import ROOT, found, judge, run_stage
 from tasks.commands import presets
 
@@ -29,16 +30,11 @@ def judged(folder: Path, minutes: float) -> str:
     """Go from photographs to the stages' figures, and return them as lines of text."""
     cut(found("free-photos"), folder / "parts")
     params = _params(folder / "params.yaml", minutes)
-    clean, model, synthetic, withheld = (
-        folder / name for name in ("clean", "model", "synthetic", "withheld")
-    )
+    clean, model = folder / "clean", folder / "model"
     run_stage("ingest", params, folder / "parts", clean, folder / "ingest")
     run_stage("train_generator", params, clean, model)
     run_stage("evaluate_generator", params, model, clean, folder / "figures")
-    export = (model, clean, synthetic, folder / "export")
-    run_stage("export_synthetic", params, *export, "--withheld", withheld)
-    used = folder / "use"
-    run_stage("evaluate_synthetic", params, clean, synthetic, used, "--withheld", withheld)
+    used = minted_and_used(params, model, clean, folder)
     figures = json.loads((folder / "figures/metrics.json").read_text())
     told = json.loads((used / "utility.json").read_text())
     lines = [f"{name}: {value:.4g}" for name, value in figures.items() if value is not None]

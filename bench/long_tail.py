@@ -8,16 +8,15 @@ the three rarest classes, of all classes, and what the stage says of the rarest.
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bench.minted import chosen, minted_and_used
 from bench.processes import ROOT, found, judge, run_stage
-from remint.images import imageset
-from remint.images.imageset import ImageSet, Record
+from remint.images.imageset import ImageSet
 from remint.utility.arms import ARMS
 from tasks.commands import presets
 
@@ -34,15 +33,10 @@ def judged(folder: Path, minutes: float) -> str:
     """Go from images to the stage's report, and return what it says as lines of text."""
     params = _params(folder / "params.yaml", minutes)
     whole, clean, model = (folder / name for name in ("whole", "clean", "model"))
-    synthetic, withheld = folder / "synthetic", folder / "withheld"
     run_stage("ingest", params, found("fashion-mnist"), whole, folder / "ingest")
     thin(ImageSet(whole), clean)
     run_stage("train_generator", params, clean, model)
-    export = (model, clean, synthetic, folder / "export")
-    run_stage("export_synthetic", params, *export, "--withheld", withheld)
-    report = folder / "report"
-    run_stage("evaluate_synthetic", params, clean, synthetic, report, "--withheld", withheld)
-    return table(report)
+    return table(minted_and_used(params, model, clean, folder))
 
 
 def thin(whole: ImageSet, path: Path) -> None:
@@ -54,17 +48,11 @@ def thin(whole: ImageSet, path: Path) -> None:
         for split, part in (("train", 1.0), ("val", VALIDATION))
         for k in share
     }
-    taken: Counter[tuple[str, int]] = Counter()
 
-    def records() -> Iterator[Record]:
-        for row, image in whole.images():
-            kind = row["split"], row["label"]
-            taken[kind] += 1
-            if row["split"] == "test" or taken[kind] <= most[kind]:
-                yield Record(row["id"], image, row["split"], row["source"], label=row["label"])
+    def wanted(row: Mapping[Any, Any], seen: int) -> bool:
+        return row["split"] == "test" or seen < most[row["split"], row["label"]]
 
-    kept = {"class_names": names, "channels": whole.metadata["channels"]}
-    imageset.write(path, records(), metadata=kept)
+    chosen(whole, path, wanted)
 
 
 def _params(path: Path, minutes: float) -> Path:
