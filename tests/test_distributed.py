@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch.distributed as dist
+
 from remint.training import distributed
 
 SCRIPT = """
@@ -44,3 +47,18 @@ def test_training_on_the_cpu_of_a_gpu_machine_has_a_carrier() -> None:
 
 def test_a_process_alone_decides_for_itself() -> None:
     assert distributed.decided_by_first(lambda: "mine") == "mine"
+
+
+def test_a_process_that_fails_leaves_without_waiting_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left: list[bool] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: left.append(True))
+    with pytest.raises(OSError), distributed.process_group():
+        raise OSError("the disk is full")
+    assert not left
+    with distributed.process_group():
+        pass
+    assert left

@@ -16,7 +16,8 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
 
     threads: of this process on the CPU from now on (None: left as they are). From now on fp32 is
     IEEE's: torch lets convolutions round to TF32, 10 bits of mantissa, which penalties, minting
-    and figures would feel. Raises ValueError when a GPU is asked for and none is found.
+    and figures would feel. Raises ValueError when a GPU is asked for and none is found, and when
+    this machine has more processes than GPUs.
     """
     # by the older names: after `fp32_precision`, torch.export fails where it reads these
     torch.backends.cudnn.allow_tf32 = False
@@ -29,7 +30,21 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
         raise ValueError("device: cuda was asked for and no GPU was found; use auto or cpu")
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return _own_gpu()
+
+
+def _own_gpu() -> torch.device:
+    """Return the GPU of this process's number on its machine, torch's current one from now on."""
+    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= count:
+        raise ValueError(
+            f"process {number} of this machine, counted from 0 (LOCAL_RANK), found {count} "
+            f"GPU{'s' if count != 1 else ''} and needed one of its own; start one process a GPU, "
+            "show each process all GPUs, or choose device: cpu"
+        )
+    if number:
+        torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 def computed_on(device: torch.device) -> list[str]:

@@ -32,21 +32,18 @@ def world_size() -> int:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the group that torchrun describes; leave it at the end.
+    """Join the group that torchrun describes; leave it where the block ends well.
 
     Tensors on a GPU go by nccl and those on the CPU by gloo, whatever the machine has.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    if torch.cuda.is_available():
-        local = int(os.environ.get("LOCAL_RANK", "0"))  # on the CPU there may be more than GPUs
-        torch.cuda.set_device(local % torch.cuda.device_count())
     dist.init_process_group(backends(torch.cuda.is_available()), timeout=PATIENCE)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    yield
+    # Not after an error: nccl would wait here for processes that wait for this one's gradients,
+    # and torchrun, which ends them once this one has ended, would wait too
+    dist.destroy_process_group()
 
 
 def backends(gpu: bool) -> str:
