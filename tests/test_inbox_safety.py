@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from torch import OutOfMemoryError
+from torch import AcceleratorError, OutOfMemoryError
 
 from remint.core.fingerprint import model_fingerprint
 from remint.restorer import shipped
@@ -38,7 +38,15 @@ def test_a_pass_that_is_killed_leaves_a_foreign_file_to_its_owner(
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left"), MemoryError(), OutOfMemoryError()]
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left"),
+        MemoryError(),
+        OutOfMemoryError(),
+        AcceleratorError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    ],
 )
 def test_a_full_disk_or_memory_ends_the_pass_and_the_next_one_restores_the_image(
     places, model: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -89,6 +97,15 @@ def test_a_model_that_is_no_good_condemns_no_image(places, model: Path, tmp_path
     with pytest.raises(ValueError, match=r"restorer\.json"):
         one_pass(places, bad)
     assert one_pass(places, model) == {"restored": 1}
+
+
+def test_a_gpu_that_is_not_there_condemns_no_image(places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    arrive(places[0] / "a.png")
+    with pytest.raises(ValueError, match="no GPU was found; use auto or cpu"):
+        inbox.one_pass(*places, str(shipped.FOLDER), "cuda")
+    assert not places[1].exists()
+    assert inbox.one_pass(*places, str(shipped.FOLDER), "cpu") == {"restored": 1}
 
 
 def test_a_good_version_after_a_bad_one_takes_the_place_of_the_first_result(

@@ -3,7 +3,7 @@
 Nothing is moved. A ledger (OUT/.remint-inbox.sqlite) knows every file by path and content; what
 fails is listed in OUT/quarantine.csv and tried again when the file changes. A pass that is killed
 at any moment is continued by the next. What is not the image's fault (a full disk, no memory, a
-model that can't be loaded) ends the pass, and the next one tries again.
+GPU that fails, a model that can't be loaded) ends the pass, and the next one tries again.
 """
 
 import csv
@@ -25,6 +25,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from remint.core.atomic import replaced_file
+from remint.core.device import pick_device
 from remint.core.fingerprint import model_fingerprint
 from remint.images.imagefile import MAX_PIXELS
 from remint.restorer.shipped import members
@@ -41,6 +42,7 @@ OF_THE_MACHINE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
     *(errno.EACCES, errno.EPERM, errno.ESTALE),
 }
+OF_THE_GPU = "CUDA error", "cuDNN error"  # after one of which all that follows may fail as well
 MAX_SECONDS = 1800.0  # that one image may take, looked at between its tiles
 LATE, LEAST = 2, 10.0  # times as long, and seconds: what is not back then ends the pass
 SETTLED_SECONDS = 5.0  # a file that changed since then may still be on its way
@@ -74,11 +76,15 @@ def one_pass(
     max_pixels: int = MAX_PIXELS,
     max_seconds: float = MAX_SECONDS,
 ) -> Counter[str] | None:
-    """Restore what is new; return how many files were what, None while another pass is at work."""
+    """Restore what is new; return how many files were what, None while another pass is at work.
+
+    Raises ValueError, before any image is taken, for a device that is not there.
+    """
     if not inbox.is_dir():
         raise ValueError(f"{inbox} is no folder; make it, or name the one that images arrive in")
     if out.resolve().is_relative_to(inbox.resolve()):
         raise ValueError(f"{out} lies inside {inbox}; choose a folder outside")
+    pick_device(device)
     out.mkdir(parents=True, exist_ok=True)
     try:
         held = FileLock(out / LOCK).acquire(blocking=False)
@@ -244,7 +250,9 @@ def not_of_the_image(error: Exception) -> bool:
     """Say whether an error speaks of the disk, the memory or the device, and not of the image."""
     if isinstance(error, OSError):
         return error.errno in OF_THE_MACHINE
-    return isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError | torch.AcceleratorError):
+        return True
+    return isinstance(error, RuntimeError) and str(error).startswith(OF_THE_GPU)
 
 
 def _hash(path: Path) -> str:
