@@ -9,7 +9,8 @@ from remint.core import device
 from remint.generator.generator import Minter
 from remint.generator.networks.flow import FlowGenerator
 from remint.generator.objectives.flow import flow_matching_loss
-from remint.training.optimisers import Muon, OptimiserConfig, Optimisers
+from remint.restorer.networks.catalogue import NetworkConfig, build_network
+from remint.training.optimisers import Muon, OptimiserConfig, Optimisers, hidden_convolutions
 
 CONFIG = OptimiserConfig(1e-3, 1e-4, (0.9, 0.99), 0.99, 0.0, 3e-3, 0.1)
 
@@ -96,6 +97,13 @@ def test_muon_moves_the_convolutions_inside_and_adamw_the_rest() -> None:
     optimisers = Optimisers(nn.Sequential(*layers), CONFIG)
     assert optimisers.muon and optimisers.muon.weights == [layers[1].weight]
     assert len(optimisers.adamw.param_groups[0]["params"]) == 7
+
+
+def test_muon_leaves_the_scales_of_channels_to_adamw() -> None:
+    network = build_network(NetworkConfig("nafnet", 8, (1,), 1, 1, 2), 1)
+    moved = {id(weight) for weight in hidden_convolutions(network)}
+    scales = [w for name, w in network.named_parameters() if name.endswith(("beta", "gamma"))]
+    assert moved and scales and not moved & {id(scale) for scale in scales}
 
 
 def test_rates_rise_then_fall_together() -> None:

@@ -74,8 +74,8 @@ def as_matrix(weight: torch.Tensor) -> torch.Tensor:
 def hidden_convolutions(network: nn.Module) -> list[nn.Parameter]:
     """Return the weights of dense convolutions but the first and the last one."""
     inside = [weight for weight in network.parameters() if weight.ndim == 4][1:-1]
-    # neither depthwise nor frozen
-    return [weight for weight in inside if weight.shape[1] > 1 and weight.requires_grad]
+    # neither depthwise nor frozen, nor a scale of each channel or any other that is one row
+    return [weight for weight in inside if min(weight.shape[:2]) > 1 and weight.requires_grad]
 
 
 class Optimisers:
