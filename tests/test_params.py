@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 import pytest
 from annotated_types import Ge, Gt
+from torch import OutOfMemoryError
 
 from remint.core.atomic import replaced_folder
 from remint.core.ranges import Share
@@ -217,6 +218,30 @@ def test_an_error_ends_a_stage_with_one_line(capsys: pytest.CaptureFixture[str])
         stage.entry(main)
     assert end.value.code == 1
     assert capsys.readouterr().err == "error: no images in data/raw\n"
+
+
+@pytest.mark.parametrize("asked", ["", " (asked for 2.50 GiB more)"])
+def test_a_full_gpu_ends_a_stage_with_what_to_lower(
+    capsys: pytest.CaptureFixture[str], asked: str
+) -> None:
+    def main() -> None:
+        if asked:
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a")
+        raise RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA")
+
+    with pytest.raises(SystemExit, match="1"):
+        stage.entry(main)
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: the GPU's memory is full{asked}: ") and said.count("\n") == 1
+    assert "train_*.loop.accumulate" in said and "evaluate_restorer.batch" in said
+
+
+def test_any_other_error_of_a_run_keeps_its_traceback() -> None:
+    def main() -> None:
+        raise RuntimeError("size of tensor a must match size of tensor b")
+
+    with pytest.raises(RuntimeError, match="size of tensor a"):
+        stage.entry(main)
 
 
 def test_a_site_that_is_not_to_be_reached_ends_a_stage_so_that_it_is_tried_again() -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,12 @@ from tasks.stage.console import discreet
 from tasks.stage.standing import watched
 
 DIGITS = 6
+NO_MEMORY = (
+    "the GPU's memory is full{}: end what else computes there, lower the batch "
+    "(train_*.data.batch, evaluate_restorer.batch or its tile), or raise train_*.loop.accumulate, "
+    "which takes a batch in parts"
+)
+FULL = "CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED"  # beside torch's own
 SETS = ("clean", "corrupted", "restored")  # what may lie in a store
 
 
@@ -53,19 +60,36 @@ def place(name: str, address: str) -> Place:
 def entry(main: Callable[[], None]) -> None:
     """Run a stage's `main`; a ValueError or OSError ends it with one line on stderr and exit 1.
 
-    Exit EX_TEMPFAIL (75) where a store or a site was not to be reached, which
-    may pass: a flow tries such a stage once more. Says at the end what of the stage's code and
-    parameters has changed meanwhile.
+    So does a GPU whose memory is full. Exit EX_TEMPFAIL (75) where a store or a site was not to be
+    reached, which may pass: a flow tries such a stage once more. Says at the end what of the
+    stage's code and parameters has changed meanwhile.
     """
     try:
         with watched(os.environ.get("DVC_STAGE", ""), Path.cwd()):
             main()
+    except RuntimeError as error:
+        if not _gpu_is_full(error):
+            raise
+        print(f"error: {NO_MEMORY.format(_asked_for(error))}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
     except (ValueError, OSError) as error:
         print(f"error: {discreet(' '.join(str(error).split()))}", file=sys.stderr, flush=True)
         raise SystemExit(os.EX_TEMPFAIL if unreachable(error) else 1) from None
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr, flush=True)
         raise SystemExit(130) from None
+
+
+def _gpu_is_full(error: RuntimeError) -> bool:
+    torch = sys.modules.get("torch")  # where nobody imported it, nobody has used a GPU
+    full = torch is not None and isinstance(error, torch.OutOfMemoryError)
+    return full or str(error).startswith(FULL)
+
+
+def _asked_for(error: RuntimeError) -> str:
+    """Return what torch says that it wanted, in brackets, or nothing."""
+    wanted = re.search(r"Tried to allocate ([\d.]+ \w+)", str(error))
+    return f" (asked for {wanted[1]} more)" if wanted else ""
 
 
 def unreachable(error: BaseException | None) -> bool:
