@@ -23,7 +23,7 @@ from remint.restorer.calibration import HeldOutPairs, calibrate, too_few
 from remint.restorer.data import PairSource
 from remint.restorer.doubt import SECTION, WEIGHTS, Doubt
 from remint.restorer.doubt_training import train_doubt
-from remint.restorer.restorer import Restorer, save_card, save_weights
+from remint.restorer.restorer import Restorer, read_card, save_card, save_weights
 from remint.restorer.shipped import suited
 from remint.restorer.train import Report, TrainRestorerConfig, train_restorer
 from remint.restorer.validation import Validation
@@ -216,17 +216,32 @@ def add_doubt(
     """Teach a finished model's folder a map of doubt, by what training teaches it; whole or not."""
     if config.doubt is None:
         raise ValueError("train_restorer.doubt is null, so there is no map to add; give its values")
-    restorer = Restorer.load(model, device=pick_device(config.device, config.threads).type)
-    if restorer.channels != clean.metadata["channels"]:
+    channels = read_card(model).get("channels")
+    if channels != clean.metadata["channels"]:
         raise ValueError(
-            f"{model} restores pictures of {restorer.channels} channels and {clean.path} has "
+            f"{model} restores pictures of {channels} channels and {clean.path} has "
             f"{clean.metadata['channels']}; give the sets that it was trained for"
         )
     pairs = HeldOutPairs(clean, corrupted, config.data.noise, config.seed)
     refused = too_few(pairs, config.doubt.alpha)
     if refused:
         raise ValueError(f"{model}: no map of doubt can be added: {refused}")
+    on_gpu = pick_device(config.device, config.threads).type == "cuda"
+    with single_run.alone(model / UNFINISHED, on_gpu, stop_reason):
+        _teach_doubt(config, clean, corrupted, pairs, model, stop_reason)
+
+
+def _teach_doubt(
+    config: TrainRestorerConfig,
+    clean: ImageSet,
+    corrupted: ImageSet,
+    pairs: HeldOutPairs,
+    model: Path,
+    stop_reason: Callable[[], str | None],
+) -> None:
+    assert config.doubt is not None
     same_code("train_restorer", model / UNFINISHED / SECTION)
+    restorer = Restorer.load(model, device=config.device)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
     reports = train_doubt(
         config.doubt,

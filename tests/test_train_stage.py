@@ -1,6 +1,7 @@
 """Claims about the stage train_restorer, its guard and its log."""
 
 import fcntl
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from ruamel.yaml import YAML
 
 from remint.core.fingerprint import model_fingerprint
@@ -141,6 +143,19 @@ def test_a_finished_model_gets_the_map_of_doubt_that_training_would_have_given_i
     assert (apart / weights).read_bytes() == (model / weights).read_bytes()
     assert json.loads((apart / "restorer.json").read_text()) == card
     assert {path.name for path in apart.iterdir()} == {path.name for path in model.iterdir()}
+
+
+def test_a_map_of_doubt_alone_waits_for_folder_and_gpu_as_a_training_does(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alone(place: Path, gpu: bool, _: object) -> None:
+        raise Interrupted(f"waited for {place.name}, GPU: {gpu}")
+
+    monkeypatch.setattr(train_restorer, "pick_device", lambda *_: torch.device("cuda"))
+    monkeypatch.setattr(single_run, "alone", alone)
+    with redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit, match="143"):
+        train_restorer.main([*arguments(trained), "--doubt-alone"])
+    assert "waited for checkpoints, GPU: True" in said.getvalue()
 
 
 def test_too_few_val_pictures_are_no_error_of_the_run_but_a_sentence_in_the_card(
