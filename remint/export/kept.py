@@ -1,7 +1,7 @@
 """Minted images kept batch by batch, until the export that asked for them is whole.
 
-Filters remember what they let through, so an export that was killed filters anew; but image k
-follows from model, label k and seed k alone, and what is there is not minted again.
+Filters remember what they let through, so an export that was killed filters anew; but a batch
+follows from model, labels and seeds alone, and what is there is not minted again.
 """
 
 from collections.abc import Iterable
@@ -47,7 +47,7 @@ class KeptMinter:
         return self._model.fingerprint
 
     def mint(self, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-        """Return uint8 [N, S, S, C], image k by labels[k] and seeds[k] alone."""
+        """Return uint8 [N, S, S, C] as the model minted them when it was first asked."""
         asked = np.stack([labels, seeds]).astype("<i8")
         name = blake2b(asked.tobytes(), digest_size=16).hexdigest()
         shape = self.size, self.size, self.channels

@@ -38,7 +38,7 @@ class Model(Protocol):
         ...
 
     def mint(self, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-        """Return uint8 [N, S, S, C], image k by labels[k] and seeds[k] alone."""
+        """Return uint8 [N, S, S, C], image k by labels[k] and seeds[k] alone, up to rounding."""
         ...
 
     def logits(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:

@@ -33,7 +33,11 @@ BATCH = 64
 
 
 class Minter:
-    """Labels and seeds in, images out; image k depends on (label k, seed k) alone."""
+    """Labels and seeds in, images out; image k depends on (label k, seed k) alone.
+
+    On a CPU bit for bit; on a GPU, whose kernels and roundings follow the size of the batch that it
+    is minted in, within about a level of 255.
+    """
 
     def __init__(
         self,

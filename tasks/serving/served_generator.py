@@ -23,7 +23,8 @@ class ServedGenerator(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Mint one image a row: `class` is a class's name, `seed` any whole number from 0.
 
-        An unlabelled generator takes an empty name. The same row gives the same image.
+        An unlabelled generator takes an empty name. The same row gives the same image; on a GPU,
+        beside other rows, within about a level of 255.
         """
         del context, params
         labels = np.array([self._label(str(name)) for name in model_input["class"]], np.int64)
