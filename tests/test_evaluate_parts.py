@@ -181,7 +181,8 @@ def test_parts_are_whole_batches_of_one_size_and_photographs_lie_alone(folder: P
         patch.setattr(parts, "PART_ROWS", 100)
         for changes, sizes in (
             ({"batch": 3}, {6, 2}),
-            ({"batch": 30}, {30, 2}),
+            ({"batch": 30, "tile": 512}, {30, 2}),
+            ({"batch": 30, "tile": 64}, {7, 4}),  # of 4,096 px at most
             ({"batch": 30, "tile": 20}, {4}),
         ):
             config = dataclasses.replace(CONFIG, **changes)

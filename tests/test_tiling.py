@@ -6,7 +6,13 @@ import torch
 import torch.nn.functional as F
 
 from remint.restorer.ensemble import SelfEnsemble
-from remint.restorer.tiling import places, restore_batch, restore_image, tile_shape
+from remint.restorer.tiling import (
+    of_one_shape,
+    places,
+    restore_batch,
+    restore_image,
+    tile_shape,
+)
 
 
 class Blur:
@@ -151,3 +157,12 @@ def test_an_overlap_of_half_a_tile_or_more_is_refused() -> None:
 def test_images_with_alpha_are_refused_with_a_sentence() -> None:
     with pytest.raises(ValueError, match="cannot take images of 4 channels"):
         restore_image(Blur(), picture(40, 30, 4), 64, 8)
+
+
+def test_a_batch_holds_neighbours_of_one_shape_and_no_more_pixels_than_it_may() -> None:
+    shapes = [(8, 8, 3)] * 5 + [(20, 20, 3)] * 2 + [(8, 8, 1), (8, 8, 3), (8, 8, 3)]
+    batches = list(of_one_shape(shapes, 3, 130, lambda shape: shape))
+    assert [len(batch) for batch in batches] == [2, 2, 1, 1, 1, 1, 2]
+    assert [shape for batch in batches for shape in batch] == shapes
+    by_count = list(of_one_shape(shapes, 3, 10_000, lambda shape: shape))
+    assert [len(batch) for batch in by_count] == [3, 2, 2, 1, 2]

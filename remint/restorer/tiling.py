@@ -18,6 +18,7 @@ from remint.core.arrays import to_tensor, to_uint8, to_uint16
 A = TypeVar("A")
 ALIGNED = 16  # px: tiles begin at multiples of it, where a network's own folding does not shift
 Place = tuple[int, int]  # top and left of a tile, px
+Shape = tuple[int, int, int]  # height, width, channels
 
 
 class Network(Protocol):
@@ -59,12 +60,17 @@ def restore_image(
 
 
 def of_one_shape(
-    items: Iterable[A], size: int, shape: Callable[[A], tuple[int, ...]]
+    items: Iterable[A], size: int, pixels: int, shape: Callable[[A], Shape]
 ) -> Iterator[list[A]]:
-    """Group neighbours of one shape, up to `size` of them."""
+    """Group neighbours of one shape, up to `size` of them and no more pixels than `pixels`.
+
+    One alone may have more. So the memory that a network takes is bounded, whatever the size.
+    """
     batch: list[A] = []
     for item in items:
-        if batch and (len(batch) == size or shape(batch[0]) != shape(item)):
+        height, width, _ = shape(item)
+        most = min(size, pixels // (height * width))
+        if batch and (len(batch) >= most or shape(batch[0]) != shape(item)):
             yield batch
             batch = []
         batch.append(item)

@@ -12,7 +12,7 @@ from remint.images.imageset import ImageSet
 from remint.metrics.pixels import psnr_ceiling, psnr_score
 from remint.restorer.data import NoiseConfig
 from remint.restorer.restorer import Restorer
-from remint.restorer.tiling import of_one_shape
+from remint.restorer.tiling import Shape, of_one_shape
 
 SIDE = 128  # px; larger images are looked at through their centre
 SHOWN = 8
@@ -76,9 +76,14 @@ class Validation:
 
 def _restored(pairs: Sequence[Pair], restorer: Restorer) -> Iterator[Pair]:
     """Yield each pair with its damaged half restored; neighbours of one size share a batch."""
-    for batch in of_one_shape(pairs, BATCH, lambda pair: pair[0].shape):
+    for batch in of_one_shape(pairs, BATCH, BATCH * SIDE**2, _shape):
         restored = restorer(torch.stack([damaged for damaged, _ in batch]))
         yield from zip(restored, (target for _, target in batch), strict=True)
+
+
+def _shape(pair: Pair) -> Shape:
+    channels, height, width = pair[0].shape
+    return height, width, channels
 
 
 def _centre(image: np.ndarray) -> np.ndarray:

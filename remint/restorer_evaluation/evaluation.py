@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from remint.restorer.doubt import Doubt
 from remint.restorer.ensemble import ensembled
 from remint.restorer.tiling import (
     Network,
+    Shape,
     check_tiles,
     of_one_shape,
     restore_batch,
@@ -27,6 +28,7 @@ from remint.restorer_evaluation.classical import Damage, TunedMethod, method_for
 from remint.restorer_evaluation.coverage import coverage_of
 from remint.restorer_evaluation.scoring import Answer, Figures, figures_of
 
+A = TypeVar("A")
 Row = dict[str, Any]
 Slice = tuple[str, int]
 RESTORED_FIELDS = (
@@ -55,10 +57,11 @@ class EvaluateRestorerConfig:
 
     interpolation: 0 fidelity to 1 adversarial weights, None for the model's default. ensemble:
     every image is restored in its eight turns and flips, which the figures say. batch: images of
-    one size at once. tile, overlap: px, for images larger than a tile. tuning_images: pairs a
-    slice by which the classical method's strength is chosen, 0 for no classical rows. resamples,
-    confidence: of the bootstrap intervals. gallery: images a group. published_weights: of LPIPS and
-    FID, `present` where they lie on this disk alone, or `auto`, fetched once.
+    one size at once, of no more pixels than a tile together. tile, overlap: px, for images larger
+    than a tile. tuning_images: pairs a slice by which the classical method's strength is chosen, 0
+    for no classical rows. resamples, confidence: of the bootstrap intervals. gallery: images a
+    group. published_weights: of LPIPS and FID, `present` where they lie on this disk alone, or
+    `auto`, fetched once.
     """
 
     seed: Seed
@@ -135,14 +138,23 @@ def restore_rows(
 ) -> Iterator[tuple[Row, np.ndarray, np.ndarray]]:
     """Yield (row, damaged, restored) in order; neighbours of one size share a batch."""
     network = ensembled(restorer, config.ensemble)
-    for batch in of_one_shape(rows, config.batch, lambda row: row[1].shape):
-        images = [image for _, image in batch]
-        if max(images[0].shape[:2]) > config.tile:
-            outputs = [restore_image(network, x, config.tile, config.overlap) for x in images]
+    for batch in restored_at_once(rows, config, lambda row: row[1].shape):
+        images = np.stack([image for _, image in batch])
+        if max(images.shape[1:3]) > config.tile:
+            outputs = restore_image(network, images[0], config.tile, config.overlap)[None]
         else:
-            outputs = list(restore_batch(network, np.stack(images)))
+            outputs = restore_batch(network, images)
         for (row, image), output in zip(batch, outputs, strict=True):
             yield row, image, output
+
+
+def restored_at_once(
+    rows: Iterable[A], config: EvaluateRestorerConfig, shape: Callable[[A], Shape]
+) -> Iterator[list[A]]:
+    """Group rows as they are restored: by the batch; one that is larger than a tile alone."""
+    for batch in of_one_shape(rows, config.batch, config.tile**2, shape):
+        height, width, _ = shape(batch[0])
+        yield from [[row] for row in batch] if max(height, width) > config.tile else [batch]
 
 
 def evaluate(

@@ -19,8 +19,7 @@ from remint.images import passing
 from remint.images.imageset import EncodedRecord, ImageSet, Record, encode
 from remint.images.passing import Told, image_bytes, made_part, read_rows
 from remint.restorer.restorer import Restorer
-from remint.restorer.tiling import of_one_shape
-from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Row
+from remint.restorer_evaluation.evaluation import EvaluateRestorerConfig, Row, restored_at_once
 
 PART_ROWS = 256
 PART_BYTES = 4 * 2**20  # of pixels
@@ -46,18 +45,10 @@ def planned_parts(corrupted: ImageSet, config: EvaluateRestorerConfig) -> Iterat
     """
     frame = corrupted.frame(config.split)[["position", "id", "height", "width", "channels"]]
     rows = frame.itertuples(index=False, name=None)
-    batches = _restored_at_once(of_one_shape(rows, config.batch, lambda row: row[2:]), config.tile)
+    batches = restored_at_once(rows, config, lambda row: row[2:])
     for number, pack in enumerate(packed(batches, PART_ROWS, PART_BYTES, _weight)):
         positions, ids = zip(*((row[0], row[1]) for batch in pack for row in batch), strict=True)
         yield Part(f"{number:05d}", list(positions), list(ids))
-
-
-def _restored_at_once(
-    batches: Iterable[list[tuple[Any, ...]]], tile: int
-) -> Iterator[list[tuple[Any, ...]]]:
-    for batch in batches:
-        _, _, height, width, _ = batch[0]
-        yield from [[row] for row in batch] if max(height, width) > tile else [batch]
 
 
 def _weight(batch: list[tuple[Any, ...]]) -> int:
