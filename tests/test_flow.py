@@ -7,7 +7,7 @@ from torch import nn
 
 from remint.core import device
 from remint.generator.generator import Minter
-from remint.generator.networks.flow import FlowGenerator
+from remint.generator.networks.flow import FlowGenerator, with_margin
 from remint.generator.objectives.flow import flow_matching_loss
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.training.optimisers import Muon, OptimiserConfig, Optimisers, hidden_convolutions
@@ -146,3 +146,11 @@ def test_a_restored_optimiser_goes_on_as_the_one_that_was_kept() -> None:
     step(one, first)
     step(other, second)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_a_margin_moves_black_and_white_alone_and_is_clamped_away() -> None:
+    image = torch.tensor([-1.0, -0.99, 0.0, 0.99, 1.0])
+    moved = with_margin(image)
+    torch.testing.assert_close(moved, torch.tensor([-1.1, -0.99, 0.0, 0.99, 1.1]))
+    assert torch.equal(moved.clamp(-1, 1), image)
+    assert torch.equal(with_margin(moved), moved)

@@ -17,6 +17,17 @@ FOLD = 2
 SMALLEST_SIDE = 2 * FOLD  # sides are multiples of it
 BLOCKS = (1, 4, 2)  # on the way in, at the low resolution, on the way out
 TENTH = 0.1  # scale of a block's second convolution at the start
+MARGIN = 0.1  # in [-1, 1] units
+
+
+def with_margin(image: torch.Tensor) -> torch.Tensor:
+    """Move pixels at -1 and 1 out by MARGIN, which the clamp at the end of sampling takes back.
+
+    An integrated image is off by a few levels everywhere: between black and black with a margin
+    that is clamped away, without one a ground that is black in every image becomes faint noise.
+    """
+    whiter = torch.where(image >= 1, 1 + MARGIN, image)
+    return torch.where(image <= -1, -1 - MARGIN, whiter)
 
 
 class TimeAndClass(nn.Module):

@@ -15,7 +15,7 @@ from torch import nn
 
 from remint.core.ranges import Weight
 from remint.generator.data import LabelledBatch
-from remint.generator.networks.flow import JumpGenerator
+from remint.generator.networks.flow import JumpGenerator, with_margin
 from remint.generator.objectives.base import MintingSetup, colour_drift
 from remint.generator.objectives.game import GameObjective, MintLossConfig
 from remint.training.objective import Losses
@@ -75,10 +75,10 @@ class AdversarialFlowObjective(GameObjective):
     def _on_its_way(
         self, image: torch.Tensor, times: torch.Tensor, name: str, counters: torch.Tensor
     ) -> torch.Tensor:
-        """Return (1 - t) noise + t image (arXiv 2210.02747, equation 22, sigma 0)."""
+        """Return (1 - t) noise + t image with its margin (arXiv 2210.02747, eq. 22, sigma 0)."""
         t = times[:, None, None, None]
         noise = self.latents(name, counters).view_as(image)
-        return ((1 - t) * noise + t * image).to(memory_format=torch.channels_last)
+        return ((1 - t) * noise + t * with_margin(image)).to(memory_format=torch.channels_last)
 
     def _logits(
         self,
@@ -105,9 +105,9 @@ class AdversarialFlowObjective(GameObjective):
 
     def generator_losses(self, players: Players, chunk: LabelledBatch, share: float) -> Losses:
         """Return the game's other side by its normalised slope, the transport and the fidelity."""
-        network, image, counters = players.generator.network, chunk.generator_real, chunk.counters
+        network, image = players.generator.network, with_margin(chunk.generator_real)
         assert isinstance(network, JumpGenerator)
-        times = self._times(counters)
+        counters, times = chunk.counters, self._times(chunk.counters)
         before = self._on_its_way(image, times, "g", counters)
         with self.autocast():
             after = self.jump(network, before, times, chunk.generator_labels)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from remint.generator.data import LabelledBatch
-from remint.generator.networks.flow import FlowGenerator
+from remint.generator.networks.flow import FlowGenerator, with_margin
 from remint.generator.objectives.base import MintingObjective, MintingSetup, colour_drift
 from remint.training.objective import Losses
 from remint.training.players import Players
@@ -33,7 +33,7 @@ class FlowObjective(MintingObjective):
 
     def generator_losses(self, players: Players, chunk: LabelledBatch, share: float) -> Losses:
         """Return the flow-matching loss, a mean over pixels and channels in [-1, 1] units."""
-        network, image = players.generator.network, chunk.generator_real
+        network, image = players.generator.network, with_margin(chunk.generator_real)
         assert isinstance(network, FlowGenerator)
         noise = self.latents("g", chunk.counters).view_as(image)
         times = self.normal("time", chunk.counters, 1)[:, 0].sigmoid()
