@@ -75,10 +75,10 @@ class AdversarialFlowObjective(GameObjective):
     def _on_its_way(
         self, image: torch.Tensor, times: torch.Tensor, name: str, counters: torch.Tensor
     ) -> torch.Tensor:
-        """Return (1 - t) noise + t image with its margin (arXiv 2210.02747, eq. 22, sigma 0)."""
+        """Return (1 - t) noise + t image (arXiv 2210.02747, equation 22, sigma 0)."""
         t = times[:, None, None, None]
         noise = self.latents(name, counters).view_as(image)
-        return ((1 - t) * noise + t * with_margin(image)).to(memory_format=torch.channels_last)
+        return ((1 - t) * noise + t * image).to(memory_format=torch.channels_last)
 
     def _logits(
         self,
@@ -94,11 +94,11 @@ class AdversarialFlowObjective(GameObjective):
     def _shown(self, players: Players, chunk: LabelledBatch) -> tuple[torch.Tensor, torch.Tensor]:
         network, counters = players.generator.network, chunk.counters
         assert isinstance(network, JumpGenerator)
-        times = self._times(counters)
-        before = self._on_its_way(chunk.real, times, "d", counters)
+        times, image = self._times(counters), with_margin(chunk.real)
+        before = self._on_its_way(image, times, "d", counters)
         after = self.jump(network, before, times, chunk.labels)
         arrived = times + 1 / self.steps
-        return self._on_its_way(chunk.real, arrived, "d-real", counters), after
+        return self._on_its_way(image, arrived, "d-real", counters), after
 
     def _discriminator_loss(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
         return super()._discriminator_loss(real, fake) + CENTRE * (real + fake).square().mean()
@@ -111,7 +111,7 @@ class AdversarialFlowObjective(GameObjective):
         before = self._on_its_way(image, times, "g", counters)
         with self.autocast():
             after = self.jump(network, before, times, chunk.generator_labels)
-        game, slope = self._game(players, chunk, after.detach())
+        game, slope = self._game(players, chunk, image, after.detach())
         pull = (after * normalised(slope, self._mean_square(slope))).sum()
         velocity = (after - before) * self.steps
         left = 1 - times[:, None, None, None]
@@ -129,14 +129,14 @@ class AdversarialFlowObjective(GameObjective):
         }
 
     def _game(
-        self, players: Players, chunk: LabelledBatch, after: torch.Tensor
+        self, players: Players, chunk: LabelledBatch, image: torch.Tensor, after: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the generator's loss, and its slope at each pixel of where the jumps land."""
         assert players.discriminator
         labels, counters = chunk.generator_labels, chunk.counters
         logits_of = partial(self._logits, players.discriminator.network, labels, counters)
         arrived = self._times(counters) + 1 / self.steps
-        reals = self._on_its_way(chunk.generator_real, arrived, "g-real", counters)
+        reals = self._on_its_way(image, arrived, "g-real", counters)
         with self.autocast():
             fake = logits_of(after.requires_grad_(), "g-fake")
             with torch.no_grad():
