@@ -15,7 +15,7 @@ from remint.core.stores import Place
 from remint.export.destination import check_destination
 from remint.export.export import Summary, export
 from remint.export.filters import FILTERS
-from remint.export.kept import KeptMinter, work_of
+from remint.export.kept import work_of
 from remint.export.minting import ExportConfig
 from remint.export.writers import ExportedImage
 from remint.generator.generator import Minter
@@ -68,8 +68,7 @@ def run_stage(
         inputs = [model, clean_path, *avoid]
         check_destination(out, inputs)  # before minted images are kept beside it
         with passing_folder(out, "minted", work_of(minter, clean, config)) as parts:
-            kept = KeptMinter(minter, parts)
-            summary = export(kept, clean, config, out, inputs, shown, withheld)
+            summary = export(minter, clean, config, out, inputs, shown, withheld, parts)
             about["synthetic"] = ImageSet(out / "set").fingerprint
             with replaced_folder(report) as folder:
                 write_report(folder, summary, about)

@@ -1,4 +1,4 @@
-"""Parts of an export: what was minted is not minted again, unless it would look otherwise."""
+"""Parts of an export: what was made of it is not made again, unless it would come out otherwise."""
 
 import os
 import shutil
@@ -6,12 +6,16 @@ import signal
 from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from remint.export import minting
+from remint.classifier.teacher import Teacher
+from remint.export import minting, reals
+from remint.export.filtering import Confidence
+from remint.export.filters import Finding, MintedBatch
 from remint.generator.generator import Minter
 from tests.test_evaluate_restorer import quiet_tracking
 from tests.test_mint import SECTION, home, run_stage
@@ -73,6 +77,10 @@ def interrupt(home: Path, noting: Noting) -> list[Path]:
     return sorted(home.glob(".synthetic.minted.*.parts/*"), key=lambda path: path.stat().st_mtime)
 
 
+def minted_batches(parts: list[Path]) -> list[Path]:
+    return [path for path in parts if path.name.count(".") == 1 and path.suffix == ".parquet"]
+
+
 def outcome(home: Path) -> dict[str, bytes]:
     """Return the bytes of all that the stage leaves, and take it away; nothing of it is hidden."""
     assert not [path for path in home.iterdir() if path.name.startswith(".")]
@@ -100,11 +108,15 @@ def test_a_killed_export_goes_on_after_the_images_that_it_minted(
     assert again == outcome(home)
 
 
-def test_a_flipped_bit_costs_its_batch(home: Path, noting: Noting) -> None:
-    *_, part = interrupt(home, noting)
+def flip_a_bit(part: Path) -> None:
     data = bytearray(part.read_bytes())
     data[len(data) // 3] ^= 1
     part.write_bytes(data)
+
+
+def test_a_flipped_bit_costs_its_batch(home: Path, noting: Noting) -> None:
+    *_, part = minted_batches(interrupt(home, noting))
+    flip_a_bit(part)
     run_stage(home)
     gone_on_with, again = noting.since(), outcome(home)
     run_stage(home)
@@ -115,10 +127,10 @@ def test_a_flipped_bit_costs_its_batch(home: Path, noting: Noting) -> None:
 def test_images_of_another_model_or_of_other_settings_are_never_used_and_go(
     home: Path, noting: Noting
 ) -> None:
-    assert len(interrupt(home, noting)) == PILOT + 1
+    assert len(minted_batches(interrupt(home, noting))) == PILOT + 1
     seeded = {"export_synthetic": {**SECTION, "seed": 6}}
     YAML().dump(seeded, home / "params.yaml")
-    assert len(interrupt(home, noting)) == PILOT + 1
+    assert len(minted_batches(interrupt(home, noting))) == PILOT + 1
     card = (home / "model" / "generator.json").read_text()
     (home / "model" / "generator.json").write_text(
         card.replace('"images_seen": 10', '"images_seen": 11')
@@ -127,3 +139,52 @@ def test_images_of_another_model_or_of_other_settings_are_never_used_and_go(
     gone_on_with, _ = noting.since(), outcome(home)
     run_stage(home)
     assert gone_on_with == noting.since()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what was trained or asked of a classifier, in order; emptied by who has looked."""
+    done: list[str] = []
+    train, ask = reals.train_teacher, Confidence.__call__
+
+    def trained(*given: Any) -> Teacher:
+        done.append("trained")
+        return train(*given)
+
+    def found(confidence: Confidence, batch: MintedBatch) -> Finding:
+        done.append("asked")
+        return ask(confidence, batch)
+
+    monkeypatch.setattr(reals, "train_teacher", trained)
+    monkeypatch.setattr(Confidence, "__call__", found)
+    return done
+
+
+def test_a_killed_export_trains_and_asks_its_classifier_no_second_time(
+    home: Path, noting: Noting, asked: list[str]
+) -> None:
+    interrupt(home, noting)
+    assert asked == ["trained", "asked"]
+    asked.clear()
+    run_stage(home)
+    gone_on_with, again = asked.copy(), outcome(home)
+    asked.clear()
+    run_stage(home)
+    assert ["trained", "asked", *gone_on_with] == asked
+    assert again == outcome(home)
+
+
+@pytest.mark.parametrize(
+    ("kind", "made_again"), [("classifier-*", ["trained"]), ("*.confidence.*", ["asked"])]
+)
+def test_what_has_suffered_is_made_again(
+    home: Path, noting: Noting, asked: list[str], kind: str, made_again: list[str]
+) -> None:
+    (part,) = [path for path in interrupt(home, noting) if path.match(kind)]
+    flip_a_bit(part)
+    asked.clear()
+    run_stage(home)
+    gone_on_with, again = asked.copy(), outcome(home)
+    assert gone_on_with[:1] == made_again
+    run_stage(home)
+    assert again == outcome(home)

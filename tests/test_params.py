@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import pytest
 from annotated_types import Ge, Gt
-from torch import OutOfMemoryError
+from torch import AcceleratorError, OutOfMemoryError
 
 from remint.core.atomic import replaced_folder
 from remint.core.ranges import Share
@@ -234,6 +234,19 @@ def test_a_full_gpu_ends_a_stage_with_what_to_lower(
     said = capsys.readouterr().err
     assert said.startswith(f"error: the GPU's memory is full{asked}: ") and said.count("\n") == 1
     assert "train_*.loop.accumulate" in said and "evaluate_restorer.batch" in said
+
+
+def test_a_gpu_that_fails_ends_a_stage_with_how_to_go_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def main() -> None:
+        raise AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel")
+
+    with pytest.raises(SystemExit, match="1"):
+        stage.entry(main)
+    said = capsys.readouterr().err
+    assert said.startswith("error: the GPU failed: CUDA error: an illegal memory access")
+    assert "goes on from what is kept" in said and said.count("\n") == 1
 
 
 def test_any_other_error_of_a_run_keeps_its_traceback() -> None:

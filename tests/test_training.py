@@ -178,6 +178,17 @@ def test_operational_settings_may_change(data: Path, trained: Path) -> None:
     assert train(other, data, trained)[-1].progress.finished
 
 
+def test_a_run_whose_memory_was_full_goes_on_in_more_parts(
+    trained_once: Path, data: Path, tmp_path: Path
+) -> None:
+    rounds = iter(range(100))
+    with pytest.raises(Interrupted):
+        train(CONFIG, data, tmp_path, lambda: "full" if next(rounds) == 3 else None)
+    parts = replace(CONFIG, loop=replace(CONFIG.loop, accumulate=4))
+    train(parts, data, tmp_path)
+    assert_close(trained_once / "fidelity", tmp_path / "fidelity")
+
+
 def test_a_truncated_checkpoint_is_named(data: Path, trained: Path) -> None:
     path = trained / "fidelity/000000000064/state.safetensors"
     path.write_bytes(path.read_bytes()[:100])

@@ -16,6 +16,7 @@ from remint.export.counts import Counts
 from remint.export.destination import check_destination, check_fresh
 from remint.export.filtering import absent, build_filters
 from remint.export.filters import Candidate
+from remint.export.kept import KeptMinter, kept_filters
 from remint.export.marking import Encoder, marking_encoder
 from remint.export.minting import ExportConfig, Model, discriminator_limits, minted, wanted
 from remint.export.reals import RealSide, read_reals
@@ -55,21 +56,24 @@ def export(
     inputs: Sequence[Place],
     show: Show = lambda images, total: images,
     withheld: Path | None = None,
+    kept: Path | None = None,
 ) -> Summary:
     """Mint images into the new folder `out`, which appears when everything in it is complete.
 
     clean: the real set that the generator was trained on; None leaves out the filters that need
     it. inputs: folders that `out` must keep away from. show: passes the kept images on, to show
-    progress. withheld: folder for what is kept back (remint.export.withheld). A class of which no
-    image passes is named in the notes. Raises ValueError where `out` is not free, or the real set
-    is another one than the generator's.
+    progress. withheld: folder for what is kept back (remint.export.withheld). kept: folder of this
+    very export, from whose files one that was killed goes on (remint.export.kept). A class of which
+    no image passes is named in the notes. Raises ValueError where `out` is not free, or the real
+    set is another one than the generator's.
     """
     check_destination(out, inputs)
     encode = marking_encoder(config.c2pa)
-    reals = _reals(model, clean, config)
+    model = model if kept is None else KeptMinter(model, kept)
+    reals = _reals(model, clean, config, kept)
     want = wanted(config, model.class_names, None if reals is None else reals.counts)
     limits = discriminator_limits(model, config.filters.discriminator, config.seed)
-    filters = build_filters(config.filters, reals, model.logits, limits)
+    filters = kept_filters(build_filters(config.filters, reals, model.logits, limits), kept)
     counts = Counts(model.class_names or ["(unlabelled)"], want)
     facts = _facts(model, reals, config)
     with replaced_folder(out) as folder:
@@ -78,8 +82,8 @@ def export(
             back = stack.enter_context(RejectedImages(want, model.class_names, model.channels))
             seen_by = [counts.count, *([back.see] if withheld else [])]
             writers = [stack.enter_context(w) for w in _writers(folder, facts, config)]
-            kept = _kept(minted(model, filters, config, want), seen_by, rejected)
-            images = _written(kept, writers, model.class_names, encode)
+            passed = _passed(minted(model, filters, config, want), seen_by, rejected)
+            images = _written(passed, writers, model.class_names, encode)
             _drain(show(images, int(want.sum())), folder, config, facts)
             if withheld is not None:
                 with replaced_folder(withheld) as hidden:
@@ -91,7 +95,9 @@ def export(
     return summary
 
 
-def _reals(model: Model, clean: ImageSet | None, config: ExportConfig) -> RealSide | None:
+def _reals(
+    model: Model, clean: ImageSet | None, config: ExportConfig, kept: Path | None
+) -> RealSide | None:
     if clean is None or config.reals is None:
         return None
     trained = model.card.get("data", {}).get("clean")
@@ -102,7 +108,7 @@ def _reals(model: Model, clean: ImageSet | None, config: ExportConfig) -> RealSi
         )
     shape = (model.size, model.size, model.channels)
     device = str(pick_device(config.device))
-    return read_reals(clean, shape, model.classes, config.reals, config.seed, device)
+    return read_reals(clean, shape, model.classes, config.reals, config.seed, device, kept)
 
 
 def _facts(model: Model, reals: RealSide | None, config: ExportConfig) -> ExportFacts:
@@ -130,7 +136,7 @@ def _writers(folder: Path, facts: ExportFacts, config: ExportConfig) -> Iterator
         yield Tars(folder / "webdataset", config.shard_megabytes * 2**20)
 
 
-def _kept(
+def _passed(
     candidates: Iterable[Candidate],
     seen_by: Sequence[Callable[[Candidate], None]],
     rejected: Rejected,
@@ -145,12 +151,12 @@ def _kept(
 
 
 def _written(
-    kept: Iterable[Candidate],
+    passed: Iterable[Candidate],
     writers: Sequence[Writer],
     class_names: Sequence[str],
     encode: Encoder,
 ) -> Iterator[ExportedImage]:
-    for candidate in kept:
+    for candidate in passed:
         name = class_names[candidate.label] if class_names else None
         image = ExportedImage(candidate, encode(candidate.image), name)
         for writer in writers:

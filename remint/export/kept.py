@@ -1,25 +1,37 @@
-"""Minted images kept batch by batch, until the export that asked for them is whole.
+"""What an export made, kept in files until it is whole, so that one that was killed goes on.
 
-Filters remember what they let through, so an export that was killed filters anew; but a batch
-follows from model, labels and seeds alone, and what is there is not minted again.
+A batch follows from model, labels and seeds alone, and so does what the filters without a memory
+find of it: what is there is neither minted nor measured again. The two filters that remember what
+they let through look at all batches again.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from hashlib import blake2b
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from remint.core.device import computed_on
-from remint.core.stores import Place
+from remint.export.filtering import Filter
+from remint.export.filters import Finding, MintedBatch
 from remint.export.minting import ExportConfig, Model
 from remint.generator.generator import Minter
 from remint.images import passing
 from remint.images.imageset import ImageSet
 from remint.images.passing import Told, made_part, read_rows
 
-SCHEMA = pa.schema([pa.field("pixels", pa.binary())])
+PIXELS = pa.schema([pa.field("pixels", pa.binary())])
+FINDINGS = pa.schema(
+    [
+        pa.field("value", pa.float64()),
+        pa.field("limit", pa.float64()),
+        pa.field("scores", pa.string()),  # JSON, which keeps every float as it is
+    ]
+)
+WITHOUT_MEMORY = ("confidence", "discriminator", "training_copy")  # that are worth keeping
 SETTINGS_OF_THE_FILES = ("formats", "shard_megabytes", "c2pa", "papers")
 ROOMS = tuple(
     f"remint.{room}" for room in ("export", "generator", "classifier", "metrics", "networks")
@@ -36,7 +48,7 @@ def work_of(minter: Minter, clean: ImageSet, config: ExportConfig) -> str:
 class KeptMinter:
     """A model like `model`, whose batches become files in `folder`: each is minted once."""
 
-    def __init__(self, model: Model, folder: Place) -> None:
+    def __init__(self, model: Model, folder: Path) -> None:
         self._model, self._folder = model, folder
         self.channels, self.size, self.card = model.channels, model.size, model.card
         self.class_names, self.classes = model.class_names, model.classes
@@ -48,16 +60,14 @@ class KeptMinter:
 
     def mint(self, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Return uint8 [N, S, S, C] as the model minted them when it was first asked."""
-        asked = np.stack([labels, seeds]).astype("<i8")
-        name = blake2b(asked.tobytes(), digest_size=16).hexdigest()
         shape = self.size, self.size, self.channels
 
         def minted() -> Iterable[Told]:
             return ({"pixels": image.tobytes()} for image in self._model.mint(labels, seeds))
 
         path = made_part(
-            self._folder / f"{name}.parquet",
-            SCHEMA,
+            self._folder / f"{_name(labels, seeds)}.parquet",
+            PIXELS,
             lambda rows: sum(1 for _ in rows) == len(labels),
             minted,
             lambda row: len(row["pixels"]),
@@ -68,3 +78,47 @@ class KeptMinter:
     def logits(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
         """Return the discriminator's logits float32 [N], None where there is none."""
         return self._model.logits(images, labels)
+
+
+class KeptFilter:
+    """A filter like `asked`, which has no memory: it looks at each batch once."""
+
+    def __init__(self, asked: Filter, folder: Path) -> None:
+        self.name = asked.name
+        self._asked, self._folder = asked, folder
+
+    def __call__(self, batch: MintedBatch) -> Finding:
+        """Return what the filter said of the batch when it was first asked."""
+
+        def found() -> Iterable[Told]:
+            finding = self._asked(batch)
+            for row, (value, limit) in enumerate(zip(finding.values, finding.limits, strict=True)):
+                scores = {column: values[row] for column, values in finding.scores.items()}
+                yield {"value": float(value), "limit": float(limit), "scores": json.dumps(scores)}
+
+        path = made_part(
+            self._folder / f"{_name(batch.labels, batch.seeds)}.{self.name}.parquet",
+            FINDINGS,
+            lambda rows: sum(1 for _ in rows) == len(batch),
+            found,
+            lambda row: len(row["scores"]),
+        )
+        rows = list(read_rows(path))
+        scores = [json.loads(row["scores"]) for row in rows]
+        return Finding(
+            np.array([row["value"] for row in rows]),
+            np.array([row["limit"] for row in rows]),
+            {column: [known[column] for known in scores] for column in scores[0]},
+        )
+
+
+def kept_filters(filters: Sequence[Filter], folder: Path | None) -> list[Filter]:
+    """Return the filters, those without a memory keeping what they find in `folder` (None: not)."""
+    if folder is None:
+        return list(filters)
+    return [KeptFilter(f, folder) if f.name in WITHOUT_MEMORY else f for f in filters]
+
+
+def _name(labels: np.ndarray, seeds: np.ndarray) -> str:
+    asked = np.stack([labels, seeds]).astype("<i8")
+    return blake2b(asked.tobytes(), digest_size=16).hexdigest()

@@ -5,6 +5,7 @@ another, with another seed, so that no image is kept for pleasing the one that g
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from annotated_types import Ge, Le, Lt
 from more_itertools import chunked
 
+from remint.classifier.kept import kept_classifier
 from remint.classifier.teacher import TeacherConfig, train_teacher
 from remint.classifier.train import Classifier
 from remint.core.randomness import philox_key
@@ -85,18 +87,20 @@ def read_reals(
     config: RealsConfig,
     seed: int,
     device: str,
+    kept: Path | None = None,
 ) -> RealSide:
     """Read the clean set and train the classifier; the test split is looked at by its ids alone.
 
-    shape: height, width and channels that the generator makes. Raises ValueError where the set has
-    no training images, or images of another shape.
+    shape: height, width and channels that the generator makes. kept: folder of this export, where
+    the classifier is kept. Raises ValueError where the set has no training images, or images of
+    another shape.
     """
     frame = clean.frame()
     _check(clean, frame[frame["split"] == "train"], shape)
     train = _with_one_class(read(clean, "train")) if classes == 1 else read(clean, "train")
     spaces = pixel_spaces(train.images, config.shift)
     members = _sampled(train, classes)
-    classifier = _classifier(train, classes, config, seed, device)
+    classifier = _classifier(train, classes, config, seed, device, kept)
     return RealSide(
         fingerprint=clean.fingerprint,
         ids=frozenset(frame["id"]),
@@ -133,15 +137,19 @@ def _sampled(train: Labelled, classes: int) -> np.ndarray:
 
 
 def _classifier(
-    train: Labelled, classes: int, config: RealsConfig, seed: int, device: str
+    train: Labelled,
+    classes: int,
+    config: RealsConfig,
+    seed: int,
+    device: str,
+    kept: Path | None,
 ) -> Classifier | None:
     if classes < 2:
         return None
     order = _by_hash(train, "export-classifier", seed)
     chosen = train.take(np.sort(order[train.labels[order] >= 0][: config.classifier_images]))
-    settings = config.classifier
-    trained = train_teacher(chosen.images, chosen.labels, classes, settings, seed, device)
-    return trained.classifier
+    given = chosen.images, chosen.labels, classes, config.classifier, seed, device
+    return kept_classifier(kept, lambda: train_teacher(*given).classifier, device)
 
 
 def _accuracy(classifier: Classifier | None, clean: ImageSet, frame: pd.DataFrame) -> float | None:

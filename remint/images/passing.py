@@ -7,15 +7,17 @@ there, and what was made otherwise, or has suffered, is made anew.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from remint.core.atomic import resumed_folder
 from remint.core.fingerprint import work_fingerprint
 from remint.core.stores import Place, kept_beside, reached, readable, writable
 from remint.core.workers import packed
-from remint.images.stored import drop_folder, made_alone, replaced_file, resumed_folder
+from remint.images.stored import drop_folder, made_alone, replaced_file
 
 Told = dict[str, Any]  # a row as Parquet holds it
 ROOMS = ("remint.images", "remint.core")  # whose code and libraries have a hand in every part
@@ -33,7 +35,7 @@ def work_of(decides: Any, rooms: Sequence[str], libraries: Sequence[str] = ()) -
 
 
 @contextmanager
-def passing_folder(target: Place, kind: str, key: str) -> Iterator[Place]:
+def passing_folder(target: Place, kind: str, key: str) -> Iterator[Path]:
     """Hold the set at `target`; yield the folder of such parts, gone when the block ends well.
 
     kind: a word that tells them from parts of other work; key: see `work_of`. Raises ValueError

@@ -23,8 +23,12 @@ from remint.networks.weights import write_tensors
 
 TENSORS, FACTS = "state.safetensors", "state.json"
 FORMAT = 4  # of what a checkpoint holds
-# Settings of the sections data and loop that may change between a run and its continuation.
-OPERATIONAL = ("workers", "memory_share", "log_every", "sample_every", "checkpoint_every", "keep")
+# Settings of the sections data and loop that may change between a run and its continuation: how
+# often, by how many and, when memory ran out, in how many parts, which sums in another order.
+OPERATIONAL = (
+    *("workers", "memory_share", "accumulate"),
+    *("log_every", "sample_every", "checkpoint_every", "keep"),
+)
 
 
 class CheckpointError(ValueError):

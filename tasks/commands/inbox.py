@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 
 from remint.core.atomic import replaced_file
 from remint.core.device import pick_device
 from remint.core.fingerprint import model_fingerprint
+from remint.core.gpu_errors import gpu_failed
 from remint.images.imagefile import MAX_PIXELS
 from remint.restorer.shipped import members
 from tasks.commands import overtime
@@ -42,7 +42,6 @@ OF_THE_MACHINE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
     *(errno.EACCES, errno.EPERM, errno.ESTALE),
 }
-OF_THE_GPU = "CUDA error", "cuDNN error"  # after one of which all that follows may fail as well
 MAX_SECONDS = 1800.0  # that one image may take, looked at between its tiles
 LATE, LEAST = 2, 10.0  # times as long, and seconds: what is not back then ends the pass
 SETTLED_SECONDS = 5.0  # a file that changed since then may still be on its way
@@ -250,9 +249,7 @@ def not_of_the_image(error: Exception) -> bool:
     """Say whether an error speaks of the disk, the memory or the device, and not of the image."""
     if isinstance(error, OSError):
         return error.errno in OF_THE_MACHINE
-    if isinstance(error, MemoryError | torch.OutOfMemoryError | torch.AcceleratorError):
-        return True
-    return isinstance(error, RuntimeError) and str(error).startswith(OF_THE_GPU)
+    return isinstance(error, MemoryError) or gpu_failed(error)
 
 
 def _hash(path: Path) -> str:

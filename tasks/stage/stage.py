@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from remint.core.atomic import replaced_file
+from remint.core.gpu_errors import gpu_failed, gpu_is_full
 from remint.core.stores import Place, StoreError, StorePath, located
 from tasks.stage.console import discreet
 from tasks.stage.standing import watched
@@ -23,7 +24,10 @@ NO_MEMORY = (
     "(train_*.data.batch, evaluate_restorer.batch or its tile), or raise train_*.loop.accumulate, "
     "which takes a batch in parts"
 )
-FULL = "CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED"  # beside torch's own
+GPU_FAILED = (
+    "the GPU failed: {}. Its driver's log (`dmesg`, `nvidia-smi -q`) may say more; the same "
+    "command goes on from what is kept"
+)
 SETS = ("clean", "corrupted", "restored")  # what may lie in a store
 
 
@@ -60,17 +64,17 @@ def place(name: str, address: str) -> Place:
 def entry(main: Callable[[], None]) -> None:
     """Run a stage's `main`; a ValueError or OSError ends it with one line on stderr and exit 1.
 
-    So does a GPU whose memory is full. Exit EX_TEMPFAIL (75) where a store or a site was not to be
-    reached, which may pass: a flow tries such a stage once more. Says at the end what of the
-    stage's code and parameters has changed meanwhile.
+    So does a GPU that fails, or whose memory is full. Exit EX_TEMPFAIL (75) where a store or a site
+    was not to be reached, which may pass: a flow tries such a stage once more. Says at the end what
+    of the stage's code and parameters has changed meanwhile.
     """
     try:
         with watched(os.environ.get("DVC_STAGE", ""), Path.cwd()):
             main()
     except RuntimeError as error:
-        if not _gpu_is_full(error):
+        if not gpu_failed(error):
             raise
-        print(f"error: {NO_MEMORY.format(_asked_for(error))}", file=sys.stderr, flush=True)
+        print(f"error: {_of_the_gpu(error)}", file=sys.stderr, flush=True)
         raise SystemExit(1) from None
     except (ValueError, OSError) as error:
         print(f"error: {discreet(' '.join(str(error).split()))}", file=sys.stderr, flush=True)
@@ -80,16 +84,12 @@ def entry(main: Callable[[], None]) -> None:
         raise SystemExit(130) from None
 
 
-def _gpu_is_full(error: RuntimeError) -> bool:
-    torch = sys.modules.get("torch")  # where nobody imported it, nobody has used a GPU
-    full = torch is not None and isinstance(error, torch.OutOfMemoryError)
-    return full or str(error).startswith(FULL)
-
-
-def _asked_for(error: RuntimeError) -> str:
-    """Return what torch says that it wanted, in brackets, or nothing."""
+def _of_the_gpu(error: RuntimeError) -> str:
+    """Return what to do about a GPU that is full, and what torch wanted of it; or how it failed."""
+    if not gpu_is_full(error):
+        return GPU_FAILED.format(discreet(str(error).splitlines()[0].rstrip(".")))
     wanted = re.search(r"Tried to allocate ([\d.]+ \w+)", str(error))
-    return f" (asked for {wanted[1]} more)" if wanted else ""
+    return NO_MEMORY.format(f" (asked for {wanted[1]} more)" if wanted else "")
 
 
 def unreachable(error: BaseException | None) -> bool:
