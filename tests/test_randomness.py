@@ -1,9 +1,12 @@
 """Claims about counter-based randomness."""
 
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtri
 
+from remint.core.device_draws import device_normal, device_uniform
 from remint.core.randomness import counter_uniform, generator
 
 
@@ -37,3 +40,13 @@ def test_counter_draws_are_uniform_and_unrelated() -> None:
     assert abs(counts / 4000 - 1).max() < 0.08
     assert abs(np.corrcoef(draws.T) - np.eye(4)).max() < 0.03
     assert abs(np.corrcoef(draws[:-1, 0], draws[1:, 0])[0, 1]) < 0.03
+
+
+@given(seed=st.integers(0, 2**40), first=st.integers(0, 2**40), lanes=st.integers(1, 7))
+def test_a_device_draws_what_the_cpu_draws(seed: int, first: int, lanes: int) -> None:
+    counters = np.arange(first, first + 9)
+    drawn = device_uniform(seed, "latent-g", torch.from_numpy(counters), lanes)
+    expected = counter_uniform(seed, "latent-g", counters, lanes)
+    assert (drawn.numpy() == expected).all()
+    normal = device_normal(seed, "latent-g", torch.from_numpy(counters), lanes).numpy()
+    assert np.allclose(normal, ndtri(expected + 2.0**-54), rtol=1e-6)

@@ -10,6 +10,7 @@ import torch
 from scipy.special import ndtri
 
 from remint.core.device import Precision, autocast
+from remint.core.device_draws import device_normal
 from remint.core.randomness import counter_uniform
 from remint.generator.data import LabelledBatch, LabelledSource, labelled_batches
 from remint.training.objective import Losses
@@ -60,6 +61,9 @@ class MintingObjective:
 
     def normal(self, name: str, counters: torch.Tensor, lanes: int) -> torch.Tensor:
         """Return float32 [N, lanes] from N(0, 1) on the device: a row for each counter."""
+        if self.device.type != "cpu":
+            pinned = counters.pin_memory().to(self.device, non_blocking=True)
+            return device_normal(self.setup.seed, name, pinned, lanes)
         return self.moved(ndtri(self.uniform(name, counters, lanes) + 2.0**-54))
 
     def moved(self, draws: np.ndarray) -> torch.Tensor:
