@@ -74,3 +74,15 @@ def with_ancestors(stages: Sequence[Stage], goals: Iterable[str]) -> list[Stage]
         if stage.name in wanted:
             wanted |= set(stage.parents)
     return [stage for stage in stages if stage.name in wanted]
+
+
+def followers(stages: Sequence[Stage]) -> dict[str, int]:
+    """Return for each stage how many stages the longest chain of readers after it has.
+
+    stages: each after all that it reads from.
+    """
+    longest = {stage.name: 0 for stage in stages}
+    for stage in reversed(stages):
+        for parent in stage.parents:
+            longest[parent] = max(longest[parent], 1 + longest[stage.name])
+    return longest

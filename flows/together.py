@@ -3,7 +3,8 @@
 python -m flows.together [STAGE ...]
 
 DVC runs one stage at a time and leaves a core idle, since the stages of small images use one each.
-Here each stage is begun, by a dvc of its own, as soon as what it reads from is there. What ends
+Here each stage is begun, by a dvc of its own, as soon as what it reads from is there; where more
+could begin than may run, the one that the longest chain of others waits for. What ends
 this, Ctrl-C or a closed terminal, ends every stage in order: a training saves first.
 """
 
@@ -58,8 +59,11 @@ def run_all(
     """Run stages, `at_once` at most, each after those it reads from; return what failed.
 
     order: with all that each reads from; tell: takes a stage's name and a line of it. What reads
-    from a failed stage is left out, the rest still runs. However this ends, no process is left.
+    from a failed stage is left out, the rest still runs; the longest chain of stages goes first.
+    However this ends, no process is left.
     """
+    chains = graph.followers(order)
+    ready: list[str] = []
     waiting = TopologicalSorter({stage.name: stage.parents for stage in order})
     waiting.prepare()
     running: dict[Future[stages.Outcome], str] = {}
@@ -67,7 +71,9 @@ def run_all(
     with ThreadPoolExecutor(at_once) as pool:
         try:
             while True:
-                for name in waiting.get_ready():
+                ready = sorted([*ready, *waiting.get_ready()], key=lambda name: -chains[name])
+                while ready and len(running) < at_once:
+                    name = ready.pop(0)
                     job = pool.submit(stages.run, name, _share(at_once), partial(tell, name), root)
                     running[job] = name
                 if not running:

@@ -77,6 +77,16 @@ def test_a_goal_is_reached_without_the_rest_one_by_one_where_that_is_asked(repo:
     assert (repo / "right").exists() and not (repo / "left.is").exists()
 
 
+def test_what_most_waits_for_goes_first(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    alone = DVC_YAML.replace("until [ -e right.is ]; do sleep 0.1; done; ", "")
+    alone = alone.replace("until [ -e left.is ]; do sleep 0.1; done; ", "")
+    (repo / "dvc.yaml").write_text(alone.replace("deps: [left, right]", "deps: [right, begun]"))
+    edit(repo, "cat left right; cp left end", "cp right end")
+    assert run(at_once=1) == 0
+    said = capfd.readouterr().out
+    assert said.index("Running stage 'right'") < said.index("Running stage 'left'")
+
+
 def test_a_goal_that_is_no_stage_is_told_in_a_sentence(
     repo: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
