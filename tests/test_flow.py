@@ -10,7 +10,14 @@ from remint.generator.generator import Minter
 from remint.generator.networks.flow import FlowGenerator, with_margin
 from remint.generator.objectives.flow import flow_matching_loss
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
-from remint.training.optimisers import Muon, OptimiserConfig, Optimisers, hidden_convolutions
+from remint.training.optimisers import (
+    Muon,
+    OptimiserConfig,
+    Optimisers,
+    as_matrix,
+    hidden_convolutions,
+    orthogonal,
+)
 
 CONFIG = OptimiserConfig(1e-3, 1e-4, (0.9, 0.99), 0.99, 0.0, 3e-3, 0.1)
 
@@ -79,6 +86,37 @@ def test_muon_steps_along_an_orthogonal_matrix_of_the_weight_itself(
     assert sizes.min() > 0.5 and sizes.max() < 1.4  # Newton-Schulz leaves them near 1
 
 
+@pytest.mark.parametrize("shape", [(3, 6, 20), (3, 20, 6), (1, 8, 8)])
+def test_orthogonal_matrices_keep_their_singular_vectors(shape: tuple[int, int, int]) -> None:
+    given = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ours = orthogonal(given)
+    u, _, v = torch.linalg.svd(given, full_matrices=False)
+    kept = u.mT @ ours @ v.mT
+    sizes = kept.diagonal(dim1=1, dim2=2)
+    assert sizes.min() > 0.6 and sizes.max() < 1.3
+    torch.testing.assert_close(kept, sizes.diag_embed(), atol=1e-9, rtol=0)
+
+
+def test_muon_moves_as_torch_s_own_up_to_its_bf16() -> None:
+    torch.manual_seed(0)
+    weights = [nn.Parameter(torch.randn(8, 4, 3, 3)) for _ in range(2)]
+    matrices = [nn.Parameter(as_matrix(w.detach().clone())) for w in weights]
+    ours = Muon(weights, 0.1, 0.01)
+    theirs = torch.optim.Muon(
+        matrices, 0.1, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    before = [w.detach().clone() for w in weights]
+    for _ in range(3):
+        for weight, matrix in zip(weights, matrices, strict=True):
+            weight.grad = torch.randn_like(weight)
+            matrix.grad = as_matrix(weight.grad)
+        ours.step()
+        theirs.step()
+    for weight, matrix, first in zip(weights, matrices, before, strict=True):
+        apart = (as_matrix(weight.detach()) - matrix).norm()
+        assert apart < 0.03 * (as_matrix(first) - matrix).norm()
+
+
 def test_weight_decay_reaches_what_muon_moves() -> None:
     conv = nn.Conv2d(4, 8, 3, bias=False)
     before = conv.weight.detach().clone()
@@ -95,7 +133,7 @@ def test_muon_moves_the_convolutions_inside_and_adamw_the_rest() -> None:
         nn.Conv2d(4, 1, 3),
     ]
     optimisers = Optimisers(nn.Sequential(*layers), CONFIG)
-    assert optimisers.muon and optimisers.muon.weights == [layers[1].weight]
+    assert optimisers.muon and list(optimisers.muon.matrices) == [layers[1].weight]
     assert len(optimisers.adamw.param_groups[0]["params"]) == 7
 
 

@@ -1,5 +1,7 @@
 """Optimisers: AdamW for everything, or Muon for the matrices inside and AdamW for the rest."""
 
+import math
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,6 +14,9 @@ from remint.core.ranges import Rate
 from remint.training.schedule import cosine
 
 MOMENTUM = 0.95
+NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)  # of the fifth-order step (K. Jordan et al., Muon, 2024)
+NEWTON_SCHULZ_STEPS = 5
+SMALLEST_NORM = 1e-7
 Beta = Annotated[float, Ge(0), Lt(1)]
 
 
@@ -33,35 +38,67 @@ class OptimiserConfig:
     warm_up: Annotated[float, Ge(0), Lt(1)]
 
 
-class Muon(torch.optim.Muon):
-    """torch's Muon over convolution weights, each seen as a matrix that shares its memory.
+class Muon(torch.optim.Optimizer):
+    """Muon over convolution weights, each seen as a matrix that shares its memory.
 
     Update: Nesterov momentum, made orthogonal by Newton-Schulz, times 0.2 sqrt(longer side), so
-    that AdamW's rates carry over (arXiv 2502.16982, equation 4).
+    that AdamW's rates carry over (arXiv 2502.16982, equation 4). Matrices of one shape go through
+    it at once, which torch's own Muon does one by one.
     """
 
     def __init__(self, weights: list[nn.Parameter], rate: float, weight_decay: float) -> None:
-        self.weights = weights
         matrices = [nn.Parameter(as_matrix(weight.detach())) for weight in weights]
-        super().__init__(
-            matrices,
-            lr=rate,
-            weight_decay=weight_decay,
-            momentum=MOMENTUM,
-            adjust_lr_fn="match_rms_adamw",
-        )
+        super().__init__(matrices, {"lr": rate, "weight_decay": weight_decay})
+        self.matrices = dict(zip(weights, matrices, strict=True))  # state is kept under the matrix
+        self.by_shape: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+        for weight, matrix in self.matrices.items():
+            self.by_shape[matrix.shape].append(weight)
 
-    @property
-    def matrices(self) -> dict[nn.Parameter, nn.Parameter]:
-        """Return each weight's matrix, under which its state is kept."""
-        return dict(zip(self.weights, self.param_groups[0]["params"], strict=True))
-
+    @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Take a step with the gradients of the weights."""
-        for weight, matrix in self.matrices.items():
-            assert weight.grad is not None
-            matrix.grad = as_matrix(weight.grad).to(matrix.dtype)
-        super().step(closure)
+        rate, decay = (self.param_groups[0][name] for name in ("lr", "weight_decay"))
+        for (rows, columns), weights in self.by_shape.items():
+            matrices: list[torch.Tensor] = [self.matrices[weight] for weight in weights]
+            gradients = [self._gradient(weight) for weight in weights]
+            momenta = [self._momentum(matrix) for matrix in matrices]
+            torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+            ahead = torch._foreach_lerp(gradients, momenta, MOMENTUM)
+            updates = orthogonal(torch.stack(ahead)) * (0.2 * math.sqrt(max(rows, columns)))
+            torch._foreach_mul_(matrices, 1 - rate * decay)
+            torch._foreach_add_(matrices, updates.unbind(), alpha=-rate)
+
+    def _gradient(self, weight: nn.Parameter) -> torch.Tensor:
+        assert weight.grad is not None
+        return as_matrix(weight.grad).to(self.matrices[weight].dtype)
+
+    def _momentum(self, matrix: torch.Tensor) -> torch.Tensor:
+        state = self.state[matrix]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(matrix)
+        return state["momentum_buffer"]
+
+
+def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
+    """Return float [B, R, C] with the singular vectors of `matrices` and values near 1.
+
+    Newton-Schulz as in arXiv 2502.16982, equation 2: X <- Z X with Z = a + b S + c S^2, S = X X^T.
+    Every Z is a polynomial of the first S, so they commute, S <- Z S Z needs no X, and the product
+    of all Z meets X once.
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
+    a, b, c = NEWTON_SCHULZ
+    unit = a * torch.eye(x.shape[1], device=x.device, dtype=x.dtype)
+    s = x @ x.mT
+    product = z = torch.baddbmm(s, s, s, beta=b, alpha=c) + unit
+    for _ in range(NEWTON_SCHULZ_STEPS - 1):
+        s = z @ s @ z
+        z = torch.baddbmm(s, s, s, beta=b, alpha=c) + unit
+        product = z @ product
+    x = product @ x
+    return x.mT if tall else x
 
 
 def as_matrix(weight: torch.Tensor) -> torch.Tensor:
@@ -88,14 +125,13 @@ class Optimisers:
             Muon(hidden, config.muon, config.weight_decay) if config.muon and hidden else None
         )
         ids = {id(weight) for weight in hidden}
-        self.fused = next(network.parameters()).is_cuda  # one kernel for all parameters
         self.adamw = torch.optim.AdamW(
             [parameter for parameter in network.parameters() if id(parameter) not in ids],
             lr=config.rate,
             betas=config.betas,
             eps=1e-8,
             weight_decay=config.weight_decay,
-            fused=self.fused,
+            fused=True,  # one kernel for all parameters
         )
 
     def schedule(self, share: float, scale: float) -> None:
@@ -141,12 +177,8 @@ class Optimisers:
             optimiser.state.pop(key, None)
             if kept:
                 optimiser.state[key] = {
-                    name: self._step(value, key)
+                    name: value.to(key.device, copy=True)
                     if name == "step"
                     else torch.empty_like(key).copy_(value)
                     for name, value in kept.items()
                 }
-
-    def _step(self, count: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
-        """Return a copy where AdamW wants its count: fused beside the parameter."""
-        return count.to(parameter.device if self.fused else "cpu", copy=True)
