@@ -241,7 +241,7 @@ def _teach_doubt(
 ) -> None:
     assert config.doubt is not None
     same_code("train_restorer", model / UNFINISHED / SECTION)
-    restorer = Restorer.load(model, device=config.device)
+    restorer = Restorer.load(model, device=config.device, precision=config.precision)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
     reports = train_doubt(
         config.doubt,

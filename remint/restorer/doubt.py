@@ -52,7 +52,7 @@ class DoubtHead(nn.Module):
     def forward(self, damaged: torch.Tensor, restored: torch.Tensor) -> torch.Tensor:
         seen = (torch.cat([damaged, restored], dim=1) + 1) / 2  # zero padding means black
         hidden = F.relu(self.second(F.relu(self.first(seen))))
-        return F.softplus(self.ending(hidden)) + LEAST
+        return F.softplus(self.ending(hidden).float()) + LEAST
 
 
 class Doubt:

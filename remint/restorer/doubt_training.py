@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from remint.core.device import autocast
 from remint.core.ranges import Images, InnerShare
 from remint.restorer.data import PairSource
 from remint.restorer.doubt import LEVELS, Doubt, DoubtHead
@@ -69,7 +70,8 @@ class DoubtLearning:
         """Return the pinball loss of the head, with nothing of it reaching the restorer."""
         restored = rounded(self.restorer(chunk.damaged))
         error = (restored - chunk.clean).abs().amax(dim=1, keepdim=True)
-        scale = players.generator.network(chunk.damaged, restored)
+        with autocast(self.restorer.device, self.restorer.precision):
+            scale = players.generator.network(chunk.damaged, restored)
         loss = pinball_loss(scale, error, self.quantile)
         return {"total": loss, "doubt_loss": loss}
 
@@ -106,7 +108,7 @@ def train_doubt(
     identity: dict[str, Any],
     stop_reason: Callable[[], str | None] = lambda: None,
 ) -> Iterator[DoubtReport]:
-    """Train a head on the frozen restorer, resuming from `checkpoints` where a run was cut off.
+    """Train a head on the frozen restorer, in its precision, resuming from `checkpoints`.
 
     Yields a report at every log interval, the last one finished. identity: of restorer and data.
     Raises what `fit` raises.

@@ -172,7 +172,7 @@ def _blended(
     weights = averages[FIDELITY]
     weights = interpolate(weights, averages[ADVERSARIAL], share) if share else weights
     network.load_state_dict(weights)
-    restorer = Restorer(network, card, device)
+    restorer = Restorer(network, card, device, config.precision)
     restorer.interpolation = share
     return restorer
 
