@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -97,6 +98,18 @@ def test_a_model_that_is_no_good_condemns_no_image(places, model: Path, tmp_path
     with pytest.raises(ValueError, match=r"restorer\.json"):
         one_pass(places, bad)
     assert one_pass(places, model) == {"restored": 1}
+
+
+@pytest.mark.parametrize("kind", ["photo-grey", "photo-colour"])
+def test_one_bad_model_of_those_that_come_with_remint_condemns_no_image(
+    places, tmp_path: Path, kind: str
+) -> None:
+    arrive(places[0] / "a.png")
+    shutil.copytree(shipped.FOLDER, tmp_path / "both")
+    (tmp_path / "both" / kind / "fidelity.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match=f"{kind}.*weights"):
+        one_pass(places, tmp_path / "both")
+    assert one_pass(places, shipped.FOLDER) == {"restored": 1}
 
 
 def test_a_gpu_that_is_not_there_condemns_no_image(places, monkeypatch: pytest.MonkeyPatch) -> None:

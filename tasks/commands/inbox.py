@@ -204,7 +204,9 @@ class Worker:
 
     def _loaded(self) -> Models:
         if self.models is None:
-            self.models = Models(self._options(force=False))
+            models = Models(self._options(force=False))
+            models.load_all()
+            self.models = models
         return self.models
 
     def _options(self, force: bool) -> RestoreOptions:

@@ -23,7 +23,7 @@ from remint.restorer import suitability
 from remint.restorer.doubt import Doubt, promise
 from remint.restorer.ensemble import NOTE, ensembled
 from remint.restorer.restorer import Restorer
-from remint.restorer.shipped import suited
+from remint.restorer.shipped import members, suited
 from remint.restorer.tiling import Place, check_tiles, restore_image
 from tasks.commands import doubt_files, mask_files, photo, photo_writing
 from tasks.commands.plans import RestoreJob, plan, real_path
@@ -39,13 +39,12 @@ class RestoreOptions:
     """How `remint restore` works; the fields are its options.
 
     model: a model's folder, or one of models, of which each picture gets the one for its channels.
-    interpolation: 0 true to the pixels .. 1 adversarial, None the model's
-    own. tile, overlap: px. quality: 1..100 of lossy formats, None about that of the input. mark:
-    IPTC term of the outputs, None by what is done. max_pixels: larger images are refused. mask: a
-    picture of the one image's size; where it is white is filled, the rest stays as it is. ensemble:
-    the mean over the eight turns and flips. precision: of the network, as in `Restorer`. doubt: a
-    map of doubt is written beside each picture. until: of time.monotonic(), when a picture is given
-    up, between two of its tiles.
+    interpolation: 0 true to the pixels .. 1 adversarial, None the model's own. tile, overlap: px.
+    quality: 1..100 of lossy formats, None about that of the input. mark: IPTC term of the outputs,
+    None by what is done. max_pixels: larger images are refused. mask: a picture of the one image's
+    size; where it is white is filled, the rest stays as it is. ensemble: the mean over the eight
+    turns and flips. precision: of the network, as in `Restorer`. doubt: a map of doubt is written
+    beside each picture. until: of time.monotonic(), when a picture is given up, between two tiles.
     """
 
     model: Path
@@ -115,6 +114,11 @@ class Models:
         self._loaded: dict[Path, Loaded] = {}
         if suited(options.model, 3) == options.model:
             self._load(options.model)  # a model that is no good is known before any picture
+
+    def load_all(self) -> None:
+        """Load every model now, so that one that is no good is known before any picture."""
+        for folder in members(self.options.model):
+            self._load(folder)
 
     def of(self, job: RestoreJob) -> Loaded:
         """Return the model for one picture. Raises ValueError for one that can't be loaded."""
