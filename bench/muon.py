@@ -1,0 +1,77 @@
+"""Milliseconds of one step of Muon, ours over matrices of one shape at once against torch's own.
+
+python -m bench.muon [--steps 100]
+
+Both move the same hidden convolutions of the restorer and the generator of params.yaml, by
+gradients drawn at random, in turn. Printed: median of either, and ours over torch's.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bench.training import now
+from remint.core.device import pick_device
+from remint.generator.networks.catalogue import build_generator, chosen
+from remint.generator.train import TrainGeneratorConfig
+from remint.restorer.networks.catalogue import build_network
+from remint.restorer.train import TrainRestorerConfig
+from remint.training.optimisers import MOMENTUM, Muon, as_matrix, hidden_convolutions
+from tasks.stage import params
+
+SIDE, CLASSES = 28, 10
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print one line for each network."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=100)
+    given = parser.parse_args(argv)
+    for name, network in networks(Path("params.yaml")):
+        weights = hidden_convolutions(network.to(pick_device("auto", threads=1)))
+        ours, theirs = (statistics.median(times) for times in compared(weights, given.steps))
+        print(
+            f"{name}, {len(weights)} matrices: {ours:.2f} ms, torch's {theirs:.2f}: "
+            f"{ours / theirs:.2f}"
+        )
+
+
+def networks(path: Path) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the networks that the parameters describe, for grey images of 28 px."""
+    restorer = params.load("train_restorer", TrainRestorerConfig, path).network
+    yield f"restorer {restorer.name}, width {restorer.width}", build_network(restorer, 1)
+    minter = chosen(params.load("train_generator", TrainGeneratorConfig, path).network, 1, SIDE)
+    network = build_generator(minter, 1, SIDE, CLASSES)
+    yield f"generator {minter.name}, width {minter.width}", network
+
+
+def compared(weights: list[nn.Parameter], steps: int) -> tuple[list[float], list[float]]:
+    """Return milliseconds of each step of ours and of torch's, taken in turn."""
+    ours = Muon(weights, 1e-3, 0.0)
+    matrices = [nn.Parameter(as_matrix(weight.detach()).clone()) for weight in weights]
+    theirs = torch.optim.Muon(
+        matrices, 1e-3, weight_decay=0.0, momentum=MOMENTUM, adjust_lr_fn="match_rms_adamw"
+    )
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(steps):
+        for weight, matrix in zip(weights, matrices, strict=True):
+            weight.grad = torch.randn_like(weight)
+            matrix.grad = as_matrix(weight.grad)
+        for kept, step in zip(times, (ours.step, theirs.step), strict=True):
+            kept.append(1e3 * taken(step, weights[0].device))
+    return times
+
+
+def taken(step: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds of one step."""
+    start = now(device)
+    step()
+    return now(device) - start
+
+
+if __name__ == "__main__":
+    main()
