@@ -5,6 +5,7 @@ import torch
 
 from remint.networks.weights import count_parameters
 from remint.restorer.networks.catalogue import (
+    WHOLE_BATCH,
     DiscriminatorConfig,
     NetworkConfig,
     build_discriminator,
@@ -53,6 +54,19 @@ def test_discriminators_judge_small_and_odd_images(name: str, conditional: bool)
     rival = build_discriminator(DiscriminatorConfig(name, 8, conditional), 1)  # type: ignore[arg-type]
     features = rival(torch.randn(2, 2 if conditional else 1, 28, 29))
     assert len(features) >= 3 and features[-1].shape[:2] == (2, 1)
+
+
+def has_batch_norm(net: torch.nn.Module) -> bool:
+    return any(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules())
+
+
+def test_the_networks_with_batch_norm_are_known_by_name() -> None:
+    names = ("nafnet", "plain_unet", "unet", "dncnn", "article")
+    normed = {name for name in names if has_batch_norm(network(name))}
+    for name in ("article", "patchgan", "unet"):
+        if has_batch_norm(build_discriminator(DiscriminatorConfig(name, 8, True), 1)):  # type: ignore[arg-type]
+            normed.add(name)
+    assert normed == set(WHOLE_BATCH)
 
 
 def test_the_patchgan_sees_70_pixels() -> None:

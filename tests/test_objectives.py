@@ -5,10 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from remint.generator.augment import ADA_SPEED
 from remint.generator.data import LabelledDataConfig, LabelledSource
 from remint.generator.networks.catalogue import (
+    DISCRIMINATORS,
+    FLOWS,
+    GENERATORS,
+    WHOLE_BATCH,
     GeneratorConfig,
     build_discriminator,
     build_generator,
@@ -133,3 +138,16 @@ def test_augmentation_is_as_exact_in_a_bf16_run(source: LabelledSource, augment:
     objective = game(source, augment, "bf16")
     with objective.autocast():
         assert torch.equal(objective.augmented(images, "real", counters), exact)
+
+
+def test_what_batch_norm_makes_depend_on_a_whole_batch_is_known_by_name() -> None:
+    normed = {"vae"}  # by its loss, the log of a mean
+    for name in GENERATORS | FLOWS:
+        config = GeneratorConfig(name, 8, 8, 16, 1, 1.0)  # type: ignore[arg-type]
+        built = [build_generator(config, 1, 16, 2)]
+        if name in DISCRIMINATORS:
+            built.append(build_discriminator(config, 1, 16, 2))  # type: ignore[arg-type]
+        modules = (module for network in built for module in network.modules())
+        if any(isinstance(module, nn.BatchNorm2d) for module in modules):
+            normed.add(name)
+    assert normed == set(WHOLE_BATCH)

@@ -249,6 +249,17 @@ def test_a_gpu_that_fails_ends_a_stage_with_how_to_go_on(
     assert "goes on from what is kept" in said and said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "words", ["CUDA error: device-side assert triggered", "CUDA error: invalid argument"]
+)
+def test_what_a_gpu_was_wrongly_asked_keeps_its_traceback(words: str) -> None:
+    def main() -> None:
+        raise AcceleratorError(words)
+
+    with pytest.raises(AcceleratorError):
+        stage.entry(main)
+
+
 def test_any_other_error_of_a_run_keeps_its_traceback() -> None:
     def main() -> None:
         raise RuntimeError("size of tensor a must match size of tensor b")

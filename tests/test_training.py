@@ -1,5 +1,6 @@
 """Claims about the one training loop: exact resumption, roll-back, budgets, processes."""
 
+import json
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from remint.corruptions.pairs import FIELDS
 from remint.images import imageset
 from remint.images.imageset import ImageSet, Record
 from remint.restorer.data import DataConfig, NoiseConfig, PairSource
+from remint.restorer.doubt_training import DoubtConfig
 from remint.restorer.networks.catalogue import DiscriminatorConfig, NetworkConfig
 from remint.restorer.objective import RestorationLossConfig
 from remint.restorer.rounds import batches
@@ -187,6 +189,34 @@ def test_a_run_whose_memory_was_full_goes_on_in_more_parts(
     parts = replace(CONFIG, loop=replace(CONFIG.loop, accumulate=4))
     train(parts, data, tmp_path)
     assert_close(trained_once / "fidelity", tmp_path / "fidelity")
+
+
+def test_a_run_from_when_parts_could_not_change_goes_on(data: Path, trained: Path) -> None:
+    for facts in trained.glob("fidelity/*/state.json"):
+        kept = json.loads(facts.read_text())
+        kept["identity"]["train_restorer"]["loop"]["accumulate"] = 1
+        facts.write_text(json.dumps(kept))
+    assert train(CONFIG, data, trained)[-1].progress.finished
+
+
+def test_parts_may_not_change_where_batch_norm_sees_them(data: Path, tmp_path: Path) -> None:
+    normed = replace(CONFIG, discriminator=DiscriminatorConfig("article", 4, True))
+    train(normed, data, tmp_path)
+    parts = replace(normed, loop=replace(CONFIG.loop, accumulate=4))
+    with pytest.raises(CheckpointError, match="accumulate was 1 and is 4"):
+        train(parts, data, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "precision"), [("nafnet", "fp32"), ("plain_unet", "bf16")])
+def test_the_map_of_doubt_is_taught_in_the_precision_of_use(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, precision: str
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr("remint.restorer.train._no_doubt", lambda *_: {})  # whatever val holds
+    network = replace(CONFIG.network, name=name)
+    config = replace(CONFIG, network=network, precision="auto", doubt=DoubtConfig(16, 0.5))
+    last = train(config, data, tmp_path)[-1]
+    assert last.doubt is not None and last.restorer.precision == precision
 
 
 def test_a_truncated_checkpoint_is_named(data: Path, trained: Path) -> None:

@@ -3,7 +3,8 @@
 import sys
 
 FULL = "CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED"  # beside torch's own
-FAILED = "CUDA error", "cuDNN error", "NCCL error", "NCCL Error"
+FAILED = "CUDA error", "cuDNN error"
+OF_THE_CODE = "device-side assert", "invalid argument", "invalid configuration argument"
 
 
 def gpu_is_full(error: BaseException) -> bool:
@@ -19,3 +20,8 @@ def gpu_failed(error: BaseException) -> bool:
     if torch is not None and isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError):
         return True
     return isinstance(error, RuntimeError) and str(error).startswith(FAILED)
+
+
+def gpu_is_to_blame(error: BaseException) -> bool:
+    """Say whether the GPU failed, or is full, and not what it was asked to do was wrong."""
+    return gpu_failed(error) and not any(words in str(error) for words in OF_THE_CODE)

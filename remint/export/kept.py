@@ -1,8 +1,8 @@
 """What an export made, kept in files until it is whole, so that one that was killed goes on.
 
-A batch follows from model, labels and seeds alone, and so does what the filters without a memory
-find of it: what is there is neither minted nor measured again. The two filters that remember what
-they let through look at all batches again.
+A batch follows from model, labels and seeds alone, and so does what classifier, discriminator and
+the search for copies say of it: what is there is neither minted nor asked again. The two filters
+that remember what they let through, and the one for blank images, look at all batches again.
 """
 
 import json
@@ -31,7 +31,7 @@ FINDINGS = pa.schema(
         pa.field("scores", pa.string()),  # JSON, which keeps every float as it is
     ]
 )
-WITHOUT_MEMORY = ("confidence", "discriminator", "training_copy")  # that are worth keeping
+DEAR = ("confidence", "discriminator", "training_copy")  # filters, none of which has a memory
 SETTINGS_OF_THE_FILES = ("formats", "shard_megabytes", "c2pa", "papers")
 ROOMS = tuple(
     f"remint.{room}" for room in ("export", "generator", "classifier", "metrics", "networks")
@@ -113,10 +113,10 @@ class KeptFilter:
 
 
 def kept_filters(filters: Sequence[Filter], folder: Path | None) -> list[Filter]:
-    """Return the filters, those without a memory keeping what they find in `folder` (None: not)."""
+    """Return the filters, the dear ones keeping what they find in `folder` (None: not)."""
     if folder is None:
         return list(filters)
-    return [KeptFilter(f, folder) if f.name in WITHOUT_MEMORY else f for f in filters]
+    return [KeptFilter(f, folder) if f.name in DEAR else f for f in filters]
 
 
 def _name(labels: np.ndarray, seeds: np.ndarray) -> str:

@@ -15,6 +15,7 @@ from remint.generator.generator import Minter
 from remint.generator.keeping import Keeper
 from remint.generator.networks.catalogue import (
     FLOWS,
+    WHOLE_BATCH,
     GeneratorConfig,
     build_discriminator,
     build_generator,
@@ -171,7 +172,9 @@ def run_identity(
     begun = config.start
     kept = {"fingerprint": start.fingerprint, "strict": begun.strict} if start else {}
     return {
-        "train_generator": run_settings(asdict(config), "start"),
+        "train_generator": run_settings(
+            asdict(config), "start", whole_batch=config.network.name in WHOLE_BATCH
+        ),
         "data": {"clean": clean.fingerprint},
         **({"start": {**kept, "freeze": begun.freeze}} if start else {}),
     }

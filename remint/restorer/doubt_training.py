@@ -117,7 +117,8 @@ def train_doubt(
     head = DoubtHead(restorer.channels).to(restorer.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     players = Players(Player(head.train(), OPTIMISER), None)
     doubt = Doubt(players.average, restorer.channels, restorer.device)  # type: ignore[arg-type]
-    whole = {**identity, "doubt": asdict(config), "interpolation": restorer.interpolation}
+    way = {"interpolation": restorer.interpolation, "precision": restorer.precision}
+    whole = {**identity, "doubt": asdict(config), **way}
     store = CheckpointStore(checkpoints, whole, loop.keep)
     unwatched = replace(loop, health=UNWATCHED)
     objective = DoubtLearning(source, restorer, 1 - config.alpha)

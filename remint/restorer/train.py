@@ -17,6 +17,7 @@ from remint.restorer.data import DataConfig, PairSource
 from remint.restorer.doubt import SECTION, Doubt
 from remint.restorer.doubt_training import DoubtConfig, train_doubt
 from remint.restorer.networks.catalogue import (
+    WHOLE_BATCH,
     DiscriminatorConfig,
     NetworkConfig,
     build_discriminator,
@@ -112,7 +113,7 @@ def train_restorer(
     not fit together.
     """
     device = pick_device(config.device, config.threads)
-    config = replace(config, precision=resolved(device, config.precision))
+    asked, config = config, replace(config, precision=resolved(device, config.precision))
     config.loop.check_parts(config.data.batch)
     source = PairSource(clean, corrupted, config.data, config.seed)
     channels = int(clean.metadata["channels"])
@@ -145,7 +146,7 @@ def train_restorer(
         averages[stage] = players.average.state_dict()
         network.load_state_dict(averages[stage])
     if config.doubt and SECTION not in card:
-        restorer = _blended(network, averages, config, card, device)
+        restorer = _blended(network, averages, asked, card, device)
         told = checkpoints / SECTION, identity, stop_reason
         for progress, doubt in train_doubt(config.doubt, restorer, source, config.loop, *told):
             yield Report(SECTION, progress, restorer, doubt)
@@ -167,7 +168,7 @@ def _blended(
     card: dict[str, Any],
     device: torch.device,
 ) -> Restorer:
-    """Return the restorer that is used unless somebody asks otherwise."""
+    """Return the restorer that is used unless somebody asks otherwise, in its own precision."""
     share = config.default_interpolation
     weights = averages[FIDELITY]
     weights = interpolate(weights, averages[ADVERSARIAL], share) if share else weights
@@ -181,7 +182,8 @@ def run_identity(
     config: TrainRestorerConfig, clean: ImageSet, corrupted: ImageSet, start: Restorer | None
 ) -> dict[str, Any]:
     """Return what must be equal for a checkpoint to be continued: settings, data and start."""
-    settings = run_settings(asdict(config), *LOOKED_AT_ONLY, "start", SECTION)
+    whole = config.network.name in WHOLE_BATCH or config.discriminator.name in WHOLE_BATCH
+    settings = run_settings(asdict(config), *LOOKED_AT_ONLY, "start", SECTION, whole_batch=whole)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
     begun = {"start": start.fingerprint, "strict": config.start.strict} if start else {}
     return {"train_restorer": settings, "data": data, **begun}

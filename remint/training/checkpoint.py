@@ -23,12 +23,10 @@ from remint.networks.weights import write_tensors
 
 TENSORS, FACTS = "state.safetensors", "state.json"
 FORMAT = 4  # of what a checkpoint holds
-# Settings of the sections data and loop that may change between a run and its continuation: how
-# often, by how many and, when memory ran out, in how many parts, which sums in another order.
-OPERATIONAL = (
-    *("workers", "memory_share", "accumulate"),
-    *("log_every", "sample_every", "checkpoint_every", "keep"),
-)
+# Settings of the sections data and loop that may change between a run and its continuation.
+OPERATIONAL = ("workers", "memory_share", "log_every", "sample_every", "checkpoint_every", "keep")
+# In how many parts a batch is taken may change as well, where that only sums in another order.
+PARTS = "accumulate"
 
 
 class CheckpointError(ValueError):
@@ -83,7 +81,7 @@ class CheckpointStore:
         return checkpoint
 
     def _refuse_another(self, path: Path, identity: dict[str, Any]) -> None:
-        changed = differences(identity, self.identity)
+        changed = differences(_with_parts_of(self.identity, identity), self.identity)
         if changed:
             raise CheckpointError(
                 f"{path} is of another run: {'; '.join(changed)}. Restore that setting to go on "
@@ -117,10 +115,25 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"{name} was {a.get(name)!r} and is {b.get(name)!r}" for name in names]
 
 
-def run_settings(settings: Mapping[str, Any], *apart: str) -> dict[str, Any]:
-    """Return a training section without `apart` and what else may change on resuming."""
+def run_settings(
+    settings: Mapping[str, Any], *apart: str, whole_batch: bool = False
+) -> dict[str, Any]:
+    """Return a training section without `apart` and what else may change on resuming.
+
+    whole_batch: what is learned depends on the parts in which a batch is taken.
+    """
+    free = OPERATIONAL if whole_batch else (*OPERATIONAL, PARTS)
     kept = {key: value for key, value in settings.items() if key not in apart}
     for section in ("data", "loop"):
-        part = settings[section].items()
-        kept[section] = {key: value for key, value in part if key not in OPERATIONAL}
+        kept[section] = {key: v for key, v in settings[section].items() if key not in free}
+    return kept
+
+
+def _with_parts_of(now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an older identity without the parts of a batch where the one of now has none."""
+    kept = dict(then)
+    for name, section in then.items():
+        loop = section.get("loop") if isinstance(section, dict) else None
+        if loop and PARTS not in now.get(name, {}).get("loop", {}):
+            kept[name] = {**section, "loop": {k: v for k, v in loop.items() if k != PARTS}}
     return kept

@@ -79,7 +79,8 @@ class Objective(Protocol[B]):
 class LoopConfig:
     """How the loop runs, whatever the game. All counts are of images seen.
 
-    accumulate: equal parts in which a batch is taken; clip: gradient norm (null: none);
+    accumulate: equal parts in which a batch is taken, each with its own statistics where a network
+    has batch-norm; clip: gradient norm (null: none);
     ema_half_life: of the averaged generator; log_every, sample_every, checkpoint_every: intervals;
     keep: checkpoints that stay.
     """

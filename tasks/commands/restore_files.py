@@ -22,7 +22,7 @@ from remint.images import imagefile, provenance
 from remint.restorer import suitability
 from remint.restorer.doubt import Doubt, promise
 from remint.restorer.ensemble import NOTE, ensembled
-from remint.restorer.restorer import Restorer
+from remint.restorer.restorer import Restorer, read_card
 from remint.restorer.shipped import members, suited
 from remint.restorer.tiling import Place, check_tiles, restore_image
 from tasks.commands import doubt_files, mask_files, photo, photo_writing
@@ -116,9 +116,9 @@ class Models:
             self._load(options.model)  # a model that is no good is known before any picture
 
     def load_all(self) -> None:
-        """Load every model now, so that one that is no good is known before any picture."""
+        """Load now what pictures may need, so that a bad model is known before any of them."""
         for folder in members(self.options.model):
-            self._load(folder)
+            self._load(suited(self.options.model, read_card(folder)["channels"]))
 
     def of(self, job: RestoreJob) -> Loaded:
         """Return the model for one picture. Raises ValueError for one that can't be loaded."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from remint.core.atomic import replaced_file
-from remint.core.gpu_errors import gpu_failed, gpu_is_full
+from remint.core.gpu_errors import gpu_is_full, gpu_is_to_blame
 from remint.core.stores import Place, StoreError, StorePath, located
 from tasks.stage.console import discreet
 from tasks.stage.standing import watched
@@ -72,7 +72,7 @@ def entry(main: Callable[[], None]) -> None:
         with watched(os.environ.get("DVC_STAGE", ""), Path.cwd()):
             main()
     except RuntimeError as error:
-        if not gpu_failed(error):
+        if not gpu_is_to_blame(error):
             raise
         print(f"error: {_of_the_gpu(error)}", file=sys.stderr, flush=True)
         raise SystemExit(1) from None
@@ -87,7 +87,7 @@ def entry(main: Callable[[], None]) -> None:
 def _of_the_gpu(error: RuntimeError) -> str:
     """Return what to do about a GPU that is full, and what torch wanted of it; or how it failed."""
     if not gpu_is_full(error):
-        return GPU_FAILED.format(discreet(str(error).splitlines()[0].rstrip(".")))
+        return GPU_FAILED.format(discreet(str(error).partition("\n")[0].rstrip(".")))
     wanted = re.search(r"Tried to allocate ([\d.]+ \w+)", str(error))
     return NO_MEMORY.format(f" (asked for {wanted[1]} more)" if wanted else "")
 

@@ -27,6 +27,8 @@ DISCRIMINATORS = {"conv": ConvDiscriminator, "article": ArticleDiscriminator, "r
 
 FLOWS = {"flow": FlowGenerator, "adversarial_flow": JumpGenerator}
 WITHOUT_GAME = ("vae", "flow")
+# With batch-norm, or a loss that is no mean over images: parts of a batch teach something else
+WHOLE_BATCH = ("conv", "article", "vae")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,10 @@ from remint.restorer.networks.plain_unet import PlainUNet
 WIDEST = 8192  # channels
 
 
+# Networks and discriminators with batch-norm: parts of a batch teach something else
+WHOLE_BATCH = ("dncnn", "article")
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Which restoration network, and how large.
