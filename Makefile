@@ -26,7 +26,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
 	@echo
-	@echo "presets, and what each takes on two cores (the default run: 11 CPU minutes):"
+	@echo "presets, and what each takes on two cores (the default run: 10 CPU minutes):"
 	@for file in tasks/commands/presets/*.yaml; do \
 		printf '%-10s%s\n' "$$(basename "$$file" .yaml)" "$$(sed -nE 's/^# On two cores: //p' "$$file")"; \
 	done
