@@ -6,7 +6,7 @@ that remember what they let through, and the one for blank images, look at all b
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
@@ -65,14 +65,8 @@ class KeptMinter:
         def minted() -> Iterable[Told]:
             return ({"pixels": image.tobytes()} for image in self._model.mint(labels, seeds))
 
-        path = made_part(
-            self._folder / f"{_name(labels, seeds)}.parquet",
-            PIXELS,
-            lambda rows: sum(1 for _ in rows) == len(labels),
-            minted,
-            lambda row: len(row["pixels"]),
-        )
-        pixels = bytearray().join(row["pixels"] for row in read_rows(path))
+        rows = _rows_of(self._folder, labels, seeds, "", PIXELS, minted)
+        pixels = bytearray().join(row["pixels"] for row in rows)
         return np.frombuffer(pixels, np.uint8).reshape(len(labels), *shape)
 
     def logits(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
@@ -96,14 +90,8 @@ class KeptFilter:
                 scores = {column: values[row] for column, values in finding.scores.items()}
                 yield {"value": float(value), "limit": float(limit), "scores": json.dumps(scores)}
 
-        path = made_part(
-            self._folder / f"{_name(batch.labels, batch.seeds)}.{self.name}.parquet",
-            FINDINGS,
-            lambda rows: sum(1 for _ in rows) == len(batch),
-            found,
-            lambda row: len(row["scores"]),
-        )
-        rows = list(read_rows(path))
+        kind = f".{self.name}"
+        rows = list(_rows_of(self._folder, batch.labels, batch.seeds, kind, FINDINGS, found))
         scores = [json.loads(row["scores"]) for row in rows]
         return Finding(
             np.array([row["value"] for row in rows]),
@@ -119,6 +107,23 @@ def kept_filters(filters: Sequence[Filter], folder: Path | None) -> list[Filter]
     return [KeptFilter(f, folder) if f.name in DEAR else f for f in filters]
 
 
-def _name(labels: np.ndarray, seeds: np.ndarray) -> str:
+def _rows_of(
+    folder: Path,
+    labels: np.ndarray,
+    seeds: np.ndarray,
+    kind: str,
+    schema: pa.Schema,
+    make: Callable[[], Iterable[Told]],
+) -> Iterator[Told]:
+    """Yield a row for each image of a batch, made where no whole part of this kind has them."""
     asked = np.stack([labels, seeds]).astype("<i8")
-    return blake2b(asked.tobytes(), digest_size=16).hexdigest()
+    name = blake2b(asked.tobytes(), digest_size=16).hexdigest()
+    heavy = schema.names[-1]  # pixels, or scores
+    path = made_part(
+        folder / f"{name}{kind}.parquet",
+        schema,
+        lambda rows: sum(1 for _ in rows) == len(labels),
+        make,
+        lambda row: len(row[heavy]),
+    )
+    yield from read_rows(path)

@@ -81,7 +81,14 @@ class CheckpointStore:
         return checkpoint
 
     def _refuse_another(self, path: Path, identity: dict[str, Any]) -> None:
-        changed = differences(_with_parts_of(self.identity, identity), self.identity)
+        now = dotted(self.identity)
+        # runs from before PARTS could change have noted it all the same
+        then = {
+            name: value
+            for name, value in dotted(identity).items()
+            if name in now or not name.endswith(f".loop.{PARTS}")
+        }
+        changed = differences(then, now)
         if changed:
             raise CheckpointError(
                 f"{path} is of another run: {'; '.join(changed)}. Restore that setting to go on "
@@ -126,14 +133,4 @@ def run_settings(
     kept = {key: value for key, value in settings.items() if key not in apart}
     for section in ("data", "loop"):
         kept[section] = {key: v for key, v in settings[section].items() if key not in free}
-    return kept
-
-
-def _with_parts_of(now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an older identity without the parts of a batch where the one of now has none."""
-    kept = dict(then)
-    for name, section in then.items():
-        loop = section.get("loop") if isinstance(section, dict) else None
-        if loop and PARTS not in now.get(name, {}).get("loop", {}):
-            kept[name] = {**section, "loop": {k: v for k, v in loop.items() if k != PARTS}}
     return kept

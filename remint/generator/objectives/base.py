@@ -62,13 +62,14 @@ class MintingObjective:
     def normal(self, name: str, counters: torch.Tensor, lanes: int) -> torch.Tensor:
         """Return float32 [N, lanes] from N(0, 1) on the device: a row for each counter."""
         if self.device.type != "cpu":
-            pinned = counters.pin_memory().to(self.device, non_blocking=True)
-            return device_normal(self.setup.seed, name, pinned, lanes)
+            return device_normal(self.setup.seed, name, self._sent(counters), lanes)
         return self.moved(ndtri(self.uniform(name, counters, lanes) + 2.0**-54))
 
     def moved(self, draws: np.ndarray) -> torch.Tensor:
         """Return draws as float32 on the device, without waiting for what it still computes."""
-        tensor = torch.from_numpy(draws).float()
+        return self._sent(torch.from_numpy(draws).float())
+
+    def _sent(self, tensor: torch.Tensor) -> torch.Tensor:
         if self.device.type == "cpu":
             return tensor
         return tensor.pin_memory().to(self.device, non_blocking=True)

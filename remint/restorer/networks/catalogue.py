@@ -17,8 +17,6 @@ from remint.restorer.networks.nafnet import NafNet
 from remint.restorer.networks.plain_unet import PlainUNet
 
 WIDEST = 8192  # channels
-
-
 # Networks and discriminators with batch-norm: parts of a batch teach something else
 WHOLE_BATCH = ("dncnn", "article")
 
