@@ -45,7 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def jumper(steps: int = 2) -> JumpGenerator:
     torch.manual_seed(0)
-    network = JumpGenerator(1, 16, 2, 8, steps, 1.0)
+    network = JumpGenerator(1, 16, 2, 8, steps, 1.0, "adams")
     nn.init.normal_(network.ending.weight, 0.0, 0.1)  # it starts at 0: nothing would move
     return network.eval()
 

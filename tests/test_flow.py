@@ -7,7 +7,7 @@ from torch import nn
 
 from remint.core import device
 from remint.generator.generator import Minter
-from remint.generator.networks.flow import FlowGenerator, with_margin
+from remint.generator.networks.flow import FlowGenerator, Solver, with_margin
 from remint.generator.objectives.flow import flow_matching_loss
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.training.optimisers import (
@@ -22,9 +22,9 @@ from remint.training.optimisers import (
 CONFIG = OptimiserConfig(1e-3, 1e-4, (0.9, 0.99), 0.99, 0.0, 3e-3, 0.1)
 
 
-def flow(steps: int = 3, guidance: float = 1.0) -> FlowGenerator:
+def flow(steps: int = 3, guidance: float = 1.0, solver: Solver = "adams") -> FlowGenerator:
     torch.manual_seed(0)
-    network = FlowGenerator(1, 8, 2, 8, steps, guidance)
+    network = FlowGenerator(1, 8, 2, 8, steps, guidance, solver)
     nn.init.normal_(network.ending.weight, 0.0, 0.1)  # it starts at 0: nothing would move
     return network.eval()
 
@@ -44,7 +44,7 @@ def test_an_image_minted_alone_equals_the_one_minted_in_a_batch() -> None:
 
 
 def test_heun_is_exact_where_velocity_is_linear_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, start = flow(steps=4), torch.zeros(2, 64)
+    network, start = flow(steps=4, solver="heun"), torch.zeros(2, 64)
     rising = lambda x, times, labels: times[:, None, None, None].expand_as(x) * 0.8  # noqa: E731
     monkeypatch.setattr(network, "velocity", rising)
     # Heun's steps are exact; Euler's last one, from 3/4 on, takes the velocity of its start
@@ -52,6 +52,26 @@ def test_heun_is_exact_where_velocity_is_linear_in_time(monkeypatch: pytest.Monk
     torch.testing.assert_close(
         network(start, torch.tensor([0, 1])), torch.full((2, 1, 8, 8), expected)
     )
+
+
+def test_adams_is_as_near_as_heun_with_one_call_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """dx/dt = (1 - 2 t) x, from 0.5: x(1) = 0.5, by way of 0.5 e^(1/4)."""
+    start, labels, calls = torch.full((2, 64), 0.5), torch.tensor([0, 1]), []
+
+    def velocity(x: torch.Tensor, times: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        calls.append(float(times[0]))
+        return (1 - 2 * times[:, None, None, None]) * x
+
+    def error(solver: Solver, steps: int) -> float:
+        network = flow(steps, solver=solver)
+        monkeypatch.setattr(network, "velocity", velocity)
+        calls.clear()
+        return float((network(start, labels) - 0.5).abs().max())
+
+    coarse, fine = error("adams", 8), error("adams", 16)
+    assert calls == [step / 16 for step in range(16)]
+    assert fine < coarse / 3  # of second order
+    assert fine < error("heun", 8) and len(calls) == 15
 
 
 def test_guidance_of_one_is_none_and_more_goes_on_from_no_class_towards_the_class() -> None:
@@ -70,7 +90,7 @@ def test_the_loss_is_least_at_the_straight_path() -> None:
 
 def test_sides_that_can_not_be_folded_are_refused_with_the_multiple() -> None:
     with pytest.raises(ValueError, match="found images of 30 px, needed a multiple of 4"):
-        FlowGenerator(1, 30, 2, 8, 3, 1.0)
+        FlowGenerator(1, 30, 2, 8, 3, 1.0, "adams")
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])

@@ -171,10 +171,12 @@ def run_identity(
     """Return what must be equal for a checkpoint to be continued: settings, data and start."""
     begun = config.start
     kept = {"fingerprint": start.fingerprint, "strict": begun.strict} if start else {}
+    whole = config.network.name in WHOLE_BATCH
+    settings = run_settings(asdict(config), "start", whole_batch=whole)
+    if config.network.solver == GeneratorConfig.solver:
+        del settings["network"]["solver"]  # as runs from before there was a choice noted it
     return {
-        "train_generator": run_settings(
-            asdict(config), "start", whole_batch=config.network.name in WHOLE_BATCH
-        ),
+        "train_generator": settings,
         "data": {"clean": clean.fingerprint},
         **({"start": {**kept, "freeze": begun.freeze}} if start else {}),
     }

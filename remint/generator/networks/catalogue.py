@@ -7,7 +7,7 @@ from annotated_types import Ge, Le
 from torch import nn
 
 from remint.core.device import Precision
-from remint.generator.networks.flow import FlowGenerator, JumpDiscriminator, JumpGenerator
+from remint.generator.networks.flow import FlowGenerator, JumpDiscriminator, JumpGenerator, Solver
 from remint.generator.networks.generators import (
     ArticleDiscriminator,
     ArticleGenerator,
@@ -35,7 +35,8 @@ WHOLE_BATCH = ("conv", "article", "vae")
 class GeneratorConfig:
     """Which pair of networks (auto: see `chosen`), how wide each, and the length of the latent.
 
-    Of flow alone: steps of Heun's method an image, and guidance (1: none; arXiv 2207.12598). Its
+    Of flow alone: steps of the solver an image, guidance (1: none; arXiv 2207.12598), and solver:
+    adams, one call of the network a step, or heun, two (cards without the word are heun's). Its
     latent is as long as an image has values, as that of adversarial_flow, whose steps are jumps and
     whose discriminator is as wide as its generator, since it may begin from its weights.
     """
@@ -46,6 +47,7 @@ class GeneratorConfig:
     latent: Annotated[int, Ge(1), Le(1_000_000)]
     steps: Annotated[int, Ge(1), Le(1000)]
     guidance: Annotated[float, Ge(0), Le(100)]
+    solver: Solver = "heun"
 
 
 def chosen(config: GeneratorConfig, channels: int, size: int) -> GeneratorConfig:
@@ -70,7 +72,7 @@ def build_generator(config: GeneratorConfig, channels: int, size: int, classes: 
     """Return the generator for N,C,S,S images; ValueError for a size that it can't make."""
     if config.name in FLOWS:
         shape = channels, size, classes, config.width
-        return FLOWS[config.name](*shape, config.steps, config.guidance)
+        return FLOWS[config.name](*shape, config.steps, config.guidance, config.solver)
     return GENERATORS[config.name](channels, size, classes, config.latent, config.width)
 
 
