@@ -21,6 +21,9 @@ SMALLEST_SIDE = 2 * FOLD  # sides are multiples of it
 BLOCKS = (1, 4, 2)  # on the way in, at the low resolution, on the way out
 TENTH = 0.1  # scale of a block's second convolution at the start
 MARGIN = 0.1  # in [-1, 1] units
+# The last step's share of the time. Straight on it leads to the mean of all images that may come of
+# what is there; small steps leave faint noise (as in scores: arXiv 2009.05475, section 3.4)
+ENDING = 0.2
 
 
 def with_margin(image: torch.Tensor) -> torch.Tensor:
@@ -141,17 +144,20 @@ class FlowGenerator(CodedTrunk):
         """Predict by two slopes, correct by the trapezoid; each slope is taken where it predicts.
 
         Adams, Bashforth and Moulton's second-order pair as PEC: one call a step where Heun's method
-        takes two (Hairer, Norsett & Wanner, Solving Ordinary Differential Equations I, III.1).
+        takes two (Hairer, Norsett & Wanner, Solving Ordinary Differential Equations I, III.1). What
+        is left of the time at ENDING is one straight step.
         """
-        length = 1 / self.steps
         slope = self._guided(x, 0.0, labels)
+        if self.steps == 1:
+            return x + slope
+        length = (1 - ENDING) / (self.steps - 1)
         ahead = x + length * slope
         for step in range(1, self.steps):
-            new = self._guided(ahead, step / self.steps, labels)
+            new = self._guided(ahead, step * length, labels)
             x = x + length * 0.5 * (slope + new)
             ahead = x + length * (1.5 * new - 0.5 * slope)
             slope = new
-        return ahead
+        return x + ENDING * slope
 
     def _heun(self, x: torch.Tensor, labels: torch.Tensor, now: float, then: float) -> torch.Tensor:
         """One step of Heun's method from time `now` to `then`; the last one is Euler's."""
