@@ -27,7 +27,7 @@ from remint.restorer.networks.catalogue import DiscriminatorConfig, NetworkConfi
 from remint.restorer.objective import RestorationLossConfig
 from remint.restorer.rounds import batches
 from remint.restorer.train import Report, StageConfig, TrainRestorerConfig, train_restorer
-from remint.training.checkpoint import CheckpointError
+from remint.training.checkpoint import CheckpointError, network_settings
 from remint.training.health import Diverged, HealthConfig, HealthMonitor
 from remint.training.loop import Interrupted
 from remint.training.objective import LoopConfig
@@ -197,6 +197,13 @@ def test_a_run_from_when_parts_could_not_change_goes_on(data: Path, trained: Pat
         kept["identity"]["train_restorer"]["loop"]["accumulate"] = 1
         facts.write_text(json.dumps(kept))
     assert train(CONFIG, data, trained)[-1].progress.finished
+
+
+def test_what_came_later_changes_no_run_s_identity_until_it_is_used() -> None:
+    plain = replace(CONFIG.network, name="plain_unet")
+    assert "sharpening" not in network_settings(plain)
+    assert network_settings(replace(plain, sharpening=4))["sharpening"] == 4
+    assert network_settings(plain)["width"] == plain.width
 
 
 def test_parts_may_not_change_where_batch_norm_sees_them(data: Path, tmp_path: Path) -> None:

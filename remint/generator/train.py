@@ -29,7 +29,7 @@ from remint.generator.selection import SnapshotConfig, SnapshotScores
 from remint.generator.starting import Begun, GeneratorStartConfig, begin_game, freeze, take_over
 from remint.images.imageset import ImageSet
 from remint.networks.weights import count_parameters
-from remint.training.checkpoint import CheckpointStore, run_settings
+from remint.training.checkpoint import CheckpointStore, network_settings, run_settings
 from remint.training.distributed import refuse_batch_norm
 from remint.training.loop import fit
 from remint.training.objective import LoopConfig
@@ -173,8 +173,7 @@ def run_identity(
     kept = {"fingerprint": start.fingerprint, "strict": begun.strict} if start else {}
     whole = config.network.name in WHOLE_BATCH
     settings = run_settings(asdict(config), "start", whole_batch=whole)
-    if config.network.solver == GeneratorConfig.solver:
-        del settings["network"]["solver"]  # as runs from before there was a choice noted it
+    settings["network"] = network_settings(config.network)
     return {
         "train_generator": settings,
         "data": {"clean": clean.fingerprint},

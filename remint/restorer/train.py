@@ -27,7 +27,7 @@ from remint.restorer.objective import Restoration, RestorationLossConfig
 from remint.restorer.restorer import ADVERSARIAL, FIDELITY, Restorer, interpolate
 from remint.restorer.starting import take_over
 from remint.restorer.suitability import training_statistics
-from remint.training.checkpoint import CheckpointStore, run_settings
+from remint.training.checkpoint import CheckpointStore, network_settings, run_settings
 from remint.training.distributed import refuse_batch_norm
 from remint.training.loop import fit
 from remint.training.objective import LoopConfig
@@ -184,6 +184,7 @@ def run_identity(
     """Return what must be equal for a checkpoint to be continued: settings, data and start."""
     whole = config.network.name in WHOLE_BATCH or config.discriminator.name in WHOLE_BATCH
     settings = run_settings(asdict(config), *LOOKED_AT_ONLY, "start", SECTION, whole_batch=whole)
+    settings["network"] = network_settings(config.network)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}
     begun = {"start": start.fingerprint, "strict": config.start.strict} if start else {}
     return {"train_restorer": settings, "data": data, **begun}

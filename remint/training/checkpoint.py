@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -134,3 +134,12 @@ def run_settings(
     for section in ("data", "loop"):
         kept[section] = {key: v for key, v in settings[section].items() if key not in free}
     return kept
+
+
+def network_settings(network: Any) -> dict[str, Any]:
+    """Return a network's configuration without what came later and is at its default.
+
+    What came later has a default; runs from before noted none of it.
+    """
+    later = {field.name: field.default for field in fields(network) if field.default is not MISSING}
+    return {key: v for key, v in asdict(network).items() if key not in later or later[key] != v}

@@ -26,7 +26,8 @@ class NetworkConfig:
     """Which restoration network, and how large.
 
     encoder, middle and stem speak to nafnet and plain_unet; depth to dncnn (layers) and unet
-    (levels).
+    (levels); sharpening to plain_unet: the orders of detail in which it sharpens what it made
+    (0: not at all, as where a card is silent).
     """
 
     name: Literal["nafnet", "plain_unet", "unet", "dncnn", "article"]
@@ -35,6 +36,7 @@ class NetworkConfig:
     middle: Annotated[int, Ge(0), Le(256)]
     stem: Literal[1, 2, 4]
     depth: Annotated[int, Ge(2), Le(100)]
+    sharpening: Annotated[int, Ge(0), Le(16)] = 0
 
     def __post_init__(self) -> None:
         levels = len(self.encoder)
@@ -62,7 +64,8 @@ def build_network(config: NetworkConfig, channels: int) -> nn.Module:
         case "nafnet":
             return NafNet(channels, config.width, config.encoder, config.middle, config.stem)
         case "plain_unet":
-            return PlainUNet(channels, config.width, config.encoder, config.middle, config.stem)
+            shape = config.width, config.encoder, config.middle, config.stem, config.sharpening
+            return PlainUNet(channels, *shape)
         case "unet":
             return UNet(channels, config.width, config.depth)
         case "dncnn":

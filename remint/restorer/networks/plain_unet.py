@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from remint.restorer.networks.sharpening import Sharpening
+
 START = 0.1  # of what ends a residual branch: the network starts near the identity
 
 
@@ -33,11 +35,19 @@ class PlainUNet(nn.Module):
 
     width: channels at the first level, doubled at every further one; encoder: blocks a level from
     the first down, and as many on the way up; middle: blocks at the lowest level; stem: the image
-    is folded by this factor first (pixel unshuffle, FFDNet, arXiv 1710.04026, section 3.1).
+    is folded by this factor first (pixel unshuffle, FFDNet, arXiv 1710.04026, section 3.1);
+    sharpening: orders of detail in which what it made is sharpened (0: none), by the one part that
+    has biases.
     """
 
     def __init__(
-        self, channels: int, width: int, encoder: tuple[int, ...], middle: int, stem: int
+        self,
+        channels: int,
+        width: int,
+        encoder: tuple[int, ...],
+        middle: int,
+        stem: int,
+        sharpening: int,
     ) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(len(encoder))]
@@ -52,6 +62,8 @@ class PlainUNet(nn.Module):
         )
         self.decoders = nn.ModuleList(map(_blocks, reversed(widths), reversed(encoder)))
         self.ending = _conv(width, channels * stem**2, START)
+        deepest = width * 2 ** len(encoder)
+        self.sharpening = Sharpening(deepest, sharpening) if sharpening else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         intro = self.intro(F.pixel_unshuffle((x + 1) / 2, self.stem))
@@ -60,10 +72,13 @@ class PlainUNet(nn.Module):
             h = encoder(h)
             skips.append(h)
             h = down(h)
-        h = self.middle(h)
+        h = deepest = self.middle(h)
         for up, decoder in zip(self.ups, self.decoders, strict=True):
             h = decoder(up(h) + skips.pop())
         residual = F.pixel_shuffle(self.ending(h + intro), self.stem)
+        if self.sharpening is not None:
+            made = (x + 1) / 2 + residual.float()
+            residual = residual + self.sharpening(made, F.relu(deepest))
         return x + 2 * residual  # a residual in [0, 1] is twice as large in [-1, 1]
 
 
