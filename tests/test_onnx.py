@@ -27,7 +27,7 @@ from remint.restorer.restorer import FIDELITY, Restorer, save_card, save_weights
 from tasks.commands import cli
 
 RESTORERS = {
-    "plain_unet": NetworkConfig("plain_unet", 8, (1,), 1, 2, 3),
+    "plain_unet": NetworkConfig("plain_unet", 8, (1,), 1, 2, 3, sharpening=2),
     "nafnet": NetworkConfig("nafnet", 8, (1,), 1, 2, 3),
     "unet": NetworkConfig("unet", 8, (1,), 1, 2, 3),
     "dncnn": NetworkConfig("dncnn", 8, (1,), 1, 2, 3),
@@ -52,7 +52,7 @@ def small_restorer(folder: Path, name: str) -> Path:
 
 
 def small_generator(folder: Path, name: str) -> Path:
-    network = chosen(GeneratorConfig(name, 8, 8, 4, 2, 1.0), 1, 16)  # type: ignore[arg-type]
+    network = chosen(GeneratorConfig(name, 8, 8, 4, 3, 1.0, "adams"), 1, 16)  # type: ignore[arg-type]
     save_file(filled(build_generator(network, 1, 16, 3)).state_dict(), folder / WEIGHTS)
     discriminator = build_discriminator(network, 1, 16, 3)
     if discriminator is not None:
