@@ -54,6 +54,19 @@ def test_an_image_depends_on_its_own_seed_and_label_alone(model: Path) -> None:
     assert whole.shape == (90, 16, 16, 3) and whole.dtype == np.uint8
 
 
+def test_a_flow_s_card_from_before_there_was_a_choice_samples_as_heun(tmp_path: Path) -> None:
+    network = GeneratorConfig("flow", 8, 8, 64, 4, 1.0, "heun")
+    save_file(build_generator(network, 1, 8, 2).state_dict(), tmp_path / WEIGHTS)
+    card = {"format": FORMAT, "channels": 1, "size": 8, "class_names": ["a", "b"]}
+    solvers = {}
+    for name, left_out in (("silent", ("solver",)), ("heun", ()), ("adams", ())):
+        values = {k: v for k, v in vars(network).items() if k not in left_out}
+        values |= {"solver": "adams"} if name == "adams" else {}
+        (tmp_path / CARD).write_text(json.dumps({**card, "network": values}))
+        solvers[name] = Minter.load(tmp_path, device="cpu").network.solver
+    assert solvers == {"silent": "heun", "heun": "heun", "adams": "adams"}
+
+
 def test_seeds_give_independent_standard_normal_latents(model: Path) -> None:
     latents = Minter.load(model, device="cpu").latents(np.arange(4000))
     assert latents.mean(0).abs().max() < 0.06 and (latents.std(0) - 1).abs().max() < 0.06

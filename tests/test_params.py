@@ -165,6 +165,14 @@ def preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "other"
 
 
+def test_a_preset_brings_along_what_an_older_file_lacks(tmp_path: Path) -> None:
+    target = tmp_path / "params.yaml"
+    older = Path("params.yaml").read_text().replace(", sharpening: 6}", "}")
+    target.write_text(older.replace(", solver: adams}", "}"))
+    assert set(presets.apply_preset("folder", target)) >= presets.LATER
+    assert "sharpening: 0}" in target.read_text() and "solver: adams}" in target.read_text()
+
+
 def test_an_unknown_preset_is_answered_with_those_that_exist(tmp_path: Path, preset: str) -> None:
     with pytest.raises(ValueError, match=f"no preset phots; there are {preset}"):
         presets.apply_preset("phots", tmp_path / "params.yaml")

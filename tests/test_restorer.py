@@ -146,3 +146,16 @@ def test_auto_takes_bf16_for_dense_residuals_alone(
     card = {"network": asdict(config), "channels": 1}
     made = Restorer(build_network(config, 1), card, torch.device("cpu"), "auto")
     assert made.precision == expected
+
+
+def test_tiles_share_more_where_what_sharpens_looks_farther_around() -> None:
+    plain = {"name": "plain_unet", "width": 4, "encoder": (1,), "middle": 1, "stem": 2, "depth": 3}
+    overlaps = []
+    for sharpening in (0, 2):
+        network = NetworkConfig(**plain, sharpening=sharpening)  # type: ignore[arg-type]
+        card = {"channels": 1, "network": asdict(network)}
+        restorer = Restorer(build_network(network, 1), card, torch.device("cpu"))
+        overlaps.append(
+            [restorer.overlap(t, asked) for t, asked in ((512, None), (64, None), (512, 8))]
+        )
+    assert overlaps == [[64, 31, 8], [112, 31, 8]]

@@ -47,23 +47,23 @@ def test_gains_follow_from_what_is_within_reach_alone() -> None:
     assert same.tolist() == [True] * (3 * REACH - 1) + [False] * (REACH + 1)
 
 
-def test_a_network_that_sharpens_starts_as_near_the_identity_and_can_be_smaller_than_a_kernel() -> (
-    None
-):
+def test_a_network_that_sharpens_starts_near_the_identity_at_any_size() -> None:
     for shape in ((1, 1, 4, 4), (2, 1, 8, 12)):
         x = torch.rand(shape) * 2 - 1
         net = build_network(CONFIG, 1)
         assert net(x).shape == x.shape
-        assert (net(x) - x).abs().max() < 1.0
+        assert (net(x) - x).abs().max() < 0.6  # of 2
 
 
 def test_gains_and_what_comes_before_learn_together() -> None:
     torch.manual_seed(0)
     whole, x = build_network(CONFIG, 1), torch.rand(2, 1, 8, 8)
+    torch.nn.init.normal_(whole.sharpening.gains.weight)  # type: ignore[union-attr]
     whole(x).square().sum().backward()
-    missed = [name for name, weight in whole.named_parameters() if weight.grad is None]
-    assert missed == []
-    assert whole.sharpening.gains.bias.grad.abs().min() > 0  # type: ignore[union-attr]
+    idle = [
+        n for n, weight in whole.named_parameters() if weight.grad is None or not weight.grad.any()
+    ]
+    assert idle == []
 
 
 def test_a_blur_is_undone_by_gains_that_are_not_negative() -> None:
@@ -80,5 +80,6 @@ def test_a_blur_is_undone_by_gains_that_are_not_negative() -> None:
 
 def test_exposure_is_followed_by_a_network_that_sharpens() -> None:
     net, bright = build_network(CONFIG, 1).eval(), torch.rand(1, 1, 16, 24)
+    torch.nn.init.normal_(net.sharpening.gains.weight)  # type: ignore[union-attr]
     shown, dim = (net(2 * image - 1) / 2 + 0.5 for image in (bright, 0.2 * bright))
     torch.testing.assert_close(dim, 0.2 * shown)

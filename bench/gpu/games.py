@@ -89,7 +89,7 @@ def size_of(bench: Bench) -> int:
 def restorer(bench: Bench, network: str = "nafnet", **values: Any) -> TrainRestorerConfig:
     """Return the settings of a restorer with its discriminator: that of the preset `gpu`."""
     nafnet = NetworkConfig("nafnet", 64, (2, 2, 4), 6, 1, 3)
-    plain = NetworkConfig("plain_unet", 64, (2,), 2, 2, 3)
+    plain = NetworkConfig("plain_unet", 64, (2,), 2, 2, 3, sharpening=6)
     full = {"nafnet": nafnet, "plain_unet": plain}[network]
     if bench.tiny:
         full = replace(full, width=8, encoder=(1,), middle=1, stem=2)
@@ -118,7 +118,7 @@ def restorer(bench: Bench, network: str = "nafnet", **values: Any) -> TrainResto
 
 def minting(bench: Bench, network: str, **values: Any) -> TrainGeneratorConfig:
     """Return the settings of a generator, with its discriminator where it has one."""
-    full = GeneratorConfig(network, 256 if network == "r3" else 96, 256, 64, 8, 1.0)  # type: ignore[arg-type]
+    full = GeneratorConfig(network, 256 if network == "r3" else 96, 256, 64, 8, 1.0, "adams")  # type: ignore[arg-type]
     if network in ("flow", "adversarial_flow", "vae", "article"):
         full = replace(full, width=64, discriminator_width=96)
     if bench.tiny:

@@ -1,8 +1,7 @@
 """Starting a generator from a trained one, its classes matched by name; FreezeD."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import torch
@@ -12,8 +11,10 @@ from torch import nn
 from remint.generator.generator import Minter
 from remint.generator.networks.catalogue import FLOWS, GeneratorConfig
 from remint.generator.networks.flow import FlowGenerator, JumpDiscriminator
-from remint.training.checkpoint import differences
+from remint.training.checkpoint import differences, network_settings
 from remint.training.starting import NONE, StartConfig, compared, told
+
+SAMPLING: dict[str, Any] = {"steps": 1, "guidance": 1.0, "solver": "heun"}  # stops no start
 
 UNLABELLED = [""]  # the one class of a set without labels
 
@@ -117,7 +118,9 @@ def freeze(discriminator: nn.Module | None, count: int) -> None:
 
 
 def _refusal(start: Minter, begun: Begun, unfit: Sequence[str]) -> str:
-    settings = differences(start.card["network"], json.loads(json.dumps(asdict(begun.config))))
+    both = GeneratorConfig(**start.card["network"]), begun.config
+    then, now = (network_settings(replace(network, **SAMPLING)) for network in both)
+    settings = differences(then, now)
     return (
         f"start: the model {start.fingerprint} ({start.channels} channels, {start.size} px) is not "
         f"the network that is trained: {told(settings, unfit)}. Give train_generator.network its "

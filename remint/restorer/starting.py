@@ -1,13 +1,10 @@
 """Starting a restorer from a trained one: its averaged weights, under fresh optimisers."""
 
-import json
-from dataclasses import asdict
-
 from torch import nn
 
 from remint.restorer.networks.catalogue import NetworkConfig
 from remint.restorer.restorer import Restorer
-from remint.training.checkpoint import differences
+from remint.training.checkpoint import differences, network_settings
 from remint.training.starting import compared, told
 
 
@@ -28,7 +25,9 @@ def take_over(
 
 
 def _refusal(start: Restorer, config: NetworkConfig, unfit: list[str]) -> str:
-    settings = differences(start.card["network"], json.loads(json.dumps(asdict(config))))
+    theirs = start.card["network"]
+    begun = NetworkConfig(**{**theirs, "encoder": tuple(theirs["encoder"])})
+    settings = differences(*(network_settings(network) for network in (begun, config)))
     return (
         f"start: the model {start.fingerprint} ({start.channels} channels) is not the network that "
         f"is trained: {told(settings, unfit)}. Give train_restorer.network its values and "

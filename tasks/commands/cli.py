@@ -79,7 +79,7 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--precision", choices=["auto", "fp32", "bf16"], default="auto", help="auto: bf16 if faster"
     )
     add("--tile", type=int, default=768, help="largest side of the tiles of larger images, px")
-    add("--overlap", type=int, default=64, help="overlap of tiles, px")
+    add("--overlap", type=int, help="overlap of tiles, px; else what the model asks for")
     add("--quality", type=int, help="of JPEG, WebP and AVIF, 1 to 100; None: the input's, from 90")
     add("--mark", choices=MARKS, help="IPTC mark; None: filled with --mask, else restored")
     add("--mask", type=Path, help="a picture of IN's size: white is filled, the rest stays")

@@ -215,7 +215,7 @@ class Worker:
             interpolation=None,
             device=self.device,
             tile=768,
-            overlap=64,
+            overlap=None,
             quality=None,
             mark=None,
             max_pixels=self.max_pixels,

@@ -12,6 +12,8 @@ from tasks.stage import params, stage
 from tasks.stage.console import say
 
 FOLDER = Path(__file__).with_name("presets")
+# Settings that a params file from before them lacks; a preset brings them along
+LATER = {"train_restorer.network.sharpening", "train_generator.network.solver"}
 
 
 def names() -> list[str]:
@@ -60,13 +62,19 @@ def _null(representer: RoundTripRepresenter, _value: None) -> ScalarNode:
 
 
 def merge(values: MutableMapping[str, Any], changes: Mapping[str, Any], at: str = "") -> list[str]:
-    """Put `changes` into `values` in place and return the keys that changed; `at`: key so far."""
+    """Put `changes` into `values` in place and return the keys that changed; `at`: key so far.
+
+    A key that a file from before does not have is added if it is one of LATER.
+    """
     changed: list[str] = []
     for key, new in changes.items():
         full = f"{at}{key}"
-        if key not in values:
+        if key not in values and full in LATER:
+            values[key] = new
+            changed.append(full)
+        elif key not in values:
             raise params.ParamsError(params.unknown(full, key, values))
-        if isinstance(new, Mapping) and isinstance(values[key], MutableMapping):
+        elif isinstance(new, Mapping) and isinstance(values[key], MutableMapping):
             changed += merge(values[key], new, f"{full}.")
         elif values[key] != new:
             values[key] = new

@@ -39,7 +39,7 @@ class RestoreOptions:
     """How `remint restore` works; the fields are its options.
 
     model: a model's folder, or one of models, of which each picture gets the one for its channels.
-    interpolation: 0 true to the pixels .. 1 adversarial, None the model's own. tile, overlap: px.
+    interpolation: 0 true to the pixels .. 1 adversarial. tile, overlap: px. None: the model's own.
     quality: 1..100 of lossy formats, None about that of the input. mark: IPTC term of the outputs,
     None by what is done. max_pixels: larger images are refused. mask: a picture of the one image's
     size; where it is white is filled, the rest stays as it is. ensemble: the mean over the eight
@@ -51,7 +51,7 @@ class RestoreOptions:
     interpolation: Share | None
     device: str
     tile: Annotated[int, Ge(1), Le(65_536)]
-    overlap: Annotated[int, Ge(0), Le(32_768)]
+    overlap: Annotated[int, Ge(0), Le(32_768)] | None
     quality: Annotated[int, Ge(1), Le(100)] | None
     mark: provenance.Term | None
     max_pixels: Annotated[int, Ge(1), Le(10**10)]
@@ -63,7 +63,7 @@ class RestoreOptions:
     until: float | None = None
 
     def __post_init__(self) -> None:
-        check_tiles(self.tile, self.overlap)
+        check_tiles(self.tile, self.overlap or 0)
         ranges.check(self)
         if self.doubt and (self.ensemble or self.mask is not None):
             other = "--ensemble" if self.ensemble else "--mask"
@@ -233,13 +233,13 @@ def _tiled(
 ) -> np.ndarray:
     watch = partial(progress, label=f"restore {job.name}")
     watched = watch if pixels.shape[0] * pixels.shape[1] >= WATCHED_PIXELS else iter
-    network = ensembled(restorer, options.ensemble)
+    network, tile = ensembled(restorer, options.ensemble), options.tile
 
     def bounded(tiles: Sequence[Place]) -> Iterator[Place]:
         return in_time(watched(tiles), len(tiles), options.until)
 
     check_time(options.until, "a page was still to be done")
-    return restore_image(network, pixels, options.tile, options.overlap, bounded)
+    return restore_image(network, pixels, tile, restorer.overlap(tile, options.overlap), bounded)
 
 
 def in_time(tiles: Iterable[T], total: int, until: float | None) -> Iterator[T]:

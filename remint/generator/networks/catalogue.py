@@ -63,7 +63,8 @@ def chosen(config: GeneratorConfig, channels: int, size: int) -> GeneratorConfig
 def sampling_precision(name: str) -> Precision:
     """Return the precision in which a generator mints: flow as the device likes, others in fp32.
 
-    Flow adds its calls up in fp32, so that bf16 inside them moves a pixel by less than one level.
+    Flow adds its calls up in fp32, so that bf16 inside them moves 98 of 100 pixels by at most one
+    level of 255.
     """
     return "auto" if name in FLOWS else "fp32"
 
