@@ -9,15 +9,16 @@ with its discriminator, and with the fidelity term alone.
 
 import argparse
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import torch
 
+from bench.solvers import calls, sampled_by
 from remint.generator.data import LabelledSource
 from remint.generator.generator import Minter
-from remint.generator.networks.catalogue import GeneratorConfig, build_generator
+from remint.generator.networks.catalogue import GeneratorConfig
 from remint.generator.objectives import adversarial_flow
 from remint.generator.probe import Probe
 from remint.generator.starting import GeneratorStartConfig
@@ -74,13 +75,10 @@ def sampled(
     source = LabelledSource(clean, config.data, config.seed)
     probe = Probe(source, clean, config.snapshots.probe)
     jumping = replace(config.network, steps=steps)
-    network = build_generator(jumping, flow.channels, flow.size, flow.classes)
-    network.load_state_dict(flow.network.state_dict())
-    card = {**flow.card, "network": asdict(jumping)}
-    jumper = Minter(network, None, card, flow.device)
-    calls = 2 * flow.card["network"]["steps"] - 1
+    jumper = sampled_by(flow, jumping)
+    own = calls(flow.card["network"])
     return {
-        f"the flow's own sampler, {calls} calls": probe.score(flow)["probe_gap_points"],
+        f"the flow's own sampler, {own} calls": probe.score(flow)["probe_gap_points"],
         f"plain jumps, {steps} calls": probe.score(jumper)["probe_gap_points"],
     }
 
