@@ -15,7 +15,7 @@ from unittest import mock
 
 import torch
 
-from bench.solvers import calls, sampled_by
+from bench.solvers import sampled_by
 from remint.generator.data import LabelledSource
 from remint.generator.generator import Minter
 from remint.generator.networks.catalogue import GeneratorConfig
@@ -27,6 +27,7 @@ from remint.images.imageset import ImageSet
 from remint.training.optimisers import OptimiserConfig
 from remint.training.schedule import Budget
 from tasks.commands import presets
+from tasks.figures.generator import network_calls
 from tasks.stage import params
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +77,7 @@ def sampled(
     probe = Probe(source, clean, config.snapshots.probe)
     jumping = replace(config.network, steps=steps)
     jumper = sampled_by(flow, jumping)
-    own = calls(flow.card["network"])
+    own = network_calls(flow.card["network"])
     return {
         f"the flow's own sampler, {own} calls": probe.score(flow)["probe_gap_points"],
         f"plain jumps, {steps} calls": probe.score(jumper)["probe_gap_points"],

@@ -8,10 +8,8 @@ thread, the distance of the first thousand to held-out images, and the gap of th
 
 import argparse
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +23,7 @@ from remint.generator.train import TrainGeneratorConfig
 from remint.images.imageset import ImageSet
 from remint.metrics.features import EffLiteExtractor
 from remint.metrics.kernel import kernel_distance
+from tasks.figures.generator import network_calls
 from tasks.stage import params
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +32,6 @@ TRIED: tuple[tuple[Solver, int], ...] = (
     ("adams", 11),
     ("heun", 16),
     ("adams", 16),
-    ("adams", 31),
 )
 IMAGES = 1000
 
@@ -60,7 +58,7 @@ def main() -> None:
         distance = kernel_distance(held_out, extract(images))
         gap = probe.score(minter)["probe_gap_points"]
         print(
-            f"{solver}, {calls(vars(asked))} calls: {took:.0f} s a thousand, KID-EffLite0 "
+            f"{solver}, {network_calls(vars(asked))} calls: {took:.0f} s a thousand, KID-EffLite0 "
             f"{distance.mean:.4f} ± {distance.standard_error:.4f}, gap {gap:.1f} points",
             flush=True,
         )
@@ -71,12 +69,6 @@ def sampled_by(flow: Minter, network: GeneratorConfig) -> Minter:
     other = build_generator(network, flow.channels, flow.size, flow.classes)
     other.load_state_dict(flow.network.state_dict())
     return Minter(other, None, {**flow.card, "network": vars(network)}, flow.device)
-
-
-def calls(network: Mapping[str, Any]) -> int:
-    """Return how often a flow's network is called for an image, without guidance."""
-    steps: int = network["steps"]
-    return steps if network.get("solver") == "adams" else 2 * steps - 1
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ from tasks.figures.generator import (
     class_means,
     flat_metrics,
     headline_row,
+    images_a_second,
+    network_calls,
     sheets,
     write_gallery,
 )
@@ -82,7 +84,8 @@ def run_stage(
     data = {"clean": clean.fingerprint, "generator": mint.fingerprint}
     with runs.stage_run("evaluate_generator", config, data) as run:
         metrics, picture = evaluate(config, mint, clean, report, others)
-        run.metrics(metrics)
+        # not among the report's figures, which the same models give again
+        run.metrics({**metrics, "images_a_second": images_a_second(mint)})
         run.image("samples", picture, 0)
         run.artifact(report / "figures.json")
     say(sentence(metrics))
@@ -101,6 +104,7 @@ def evaluate(
     measured = measure(config, mint, reals, yardstick)
     rivals = [{**_facts(m), **_rival(config, m, reals, yardstick)} for m in others]
     metrics = flat_metrics(measured, yardstick)
+    metrics["network_calls"] = float(network_calls(mint.card.get("network", {})))
     data = {"clean": clean.fingerprint, "generator": mint.fingerprint}
     figures = {
         "subject": subject("evaluate_generator", data),
@@ -174,7 +178,8 @@ def _facts(mint: Mint) -> dict[str, Any]:
     kept = ("name", "images_seen", "selected", "minutes", "parameters")
     facts = {key: mint.card[key] for key in kept if key in mint.card}
     name = mint.card.get("network", {}).get("name", "generator")
-    return {"fingerprint": mint.fingerprint, "name": name, **facts}
+    calls = {"network_calls": network_calls(mint.card.get("network", {}))}
+    return {"fingerprint": mint.fingerprint, "name": name, **facts, **calls}
 
 
 def _origin_notes(mint: Mint, clean: ImageSet) -> list[str]:

@@ -31,7 +31,7 @@ from remint.images.imageset import ImageSet, Record, pixel_id, write
 from remint.metrics import published
 from tasks import evaluate_generator
 from tasks.evaluate_generator import evaluate, sentence
-from tasks.figures.generator import Measured, Yardstick, sheets
+from tasks.figures.generator import Measured, Yardstick, images_a_second, network_calls, sheets
 
 CONFIG = EvaluateGeneratorConfig(
     seed=0,
@@ -232,6 +232,7 @@ def test_a_set_without_classes_is_measured_without_a_classifier(
         "kid_plain_floor",
         "images_plain",
         "images",
+        "network_calls",
     }
     assert picture.shape[2] == 3
     assert any("fewer than two classes" in note for note in figures(tmp_path / "r")["notes"])
@@ -372,8 +373,29 @@ def test_the_stage_measures_a_model_folder_and_writes_its_report(
     found = figures(tmp_path / "report")
     assert all(isinstance(value, int | float) for value in metrics.values())
     assert metrics["kid_plain"] > 0.01 and metrics["coverage"] < 0.2
+    assert metrics["network_calls"] == 1 and found["model"]["network_calls"] == 1
     assert found["model"]["name"] == "vae" and found["beside"][0]["rows"] == found["rows"]
     assert f"coverage {metrics['coverage']:.2f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "calls"),
+    [
+        ({"name": "conv"}, 1),
+        ({"name": "adversarial_flow"}, 6),
+        ({"name": "flow"}, 11),
+        ({"name": "flow", "solver": "adams"}, 6),
+        ({"name": "flow", "solver": "adams", "guidance": 1.5}, 12),
+    ],
+)
+def test_calls_of_the_network_an_image(change: dict[str, object], calls: int) -> None:
+    assert network_calls({"steps": 6, "guidance": 1.0, **change}) == calls
+
+
+def test_images_a_second_are_of_minting_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([10.0, 12.0])
+    monkeypatch.setattr("tasks.figures.generator.time.perf_counter", lambda: next(times))
+    assert images_a_second(Copier()) == 256 / 2.0
 
 
 def test_the_outcome_is_said_in_one_line() -> None:

@@ -1,8 +1,10 @@
 """The report of evaluate_generator on disk: metrics and pictures."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +26,7 @@ SET_FIGURES = {
     "fd_floor": "fd_{}_floor",
     "images": "images_{}",
 }
+TIMED = 256  # images minted to tell how long one takes
 NEIGHBOUR_FIGURES = ("precision", "recall", "density", "coverage")
 
 
@@ -60,6 +63,25 @@ def flat_metrics(measured: Measured, yardstick: Yardstick) -> dict[str, float]:
     if yardstick.accuracy is not None:
         metrics["class_accuracy_real"] = yardstick.accuracy
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
+
+
+def network_calls(network: Mapping[str, Any]) -> int:
+    """Return how often the networks of a card's `network` are called for an image."""
+    steps: int = network.get("steps", 1)
+    if network.get("name") == "adversarial_flow":
+        return steps
+    if network.get("name") != "flow":
+        return 1
+    calls = steps if network.get("solver") == "adams" else 2 * steps - 1
+    return calls if network["guidance"] == 1.0 else 2 * calls
+
+
+def images_a_second(mint: Mint) -> float:
+    """Return how many images a second are minted: a figure of this machine, and of this hour."""
+    labels = np.arange(TIMED) % max(1, len(mint.class_names))
+    began = time.perf_counter()
+    mint.mint(labels, np.arange(TIMED))
+    return TIMED / (time.perf_counter() - began)
 
 
 def class_means(classes: Sequence[Row]) -> dict[str, float]:
