@@ -104,8 +104,11 @@ def run_variant(name: str, values: Settings, goal: str, context: dict[str, str])
 
 def starts(root: Path) -> list[str]:
     """Return the models to start from that neither git nor DVC would bring into a copy."""
-    folders = sorted(path for path in root.glob("data/start/*/") if path.name != "none")
-    return [str(path.relative_to(root)) for path in folders if not Path(f"{path}.dvc").exists()]
+    known = {Path(*Path(file).parts[:3]) for file in experiment.tracked(root, "data/start")}
+    folders = sorted(path.relative_to(root) for path in root.glob("data/start/*/"))
+    return [
+        str(path) for path in folders if path not in known and not (root / f"{path}.dvc").exists()
+    ]
 
 
 def _text(value: Value) -> str:

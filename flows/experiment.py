@@ -112,6 +112,11 @@ def _identity(root: Path) -> Mapping[str, str]:
         }
 
 
+def tracked(root: Path, folder: str) -> list[str]:
+    """Return the files of a folder that git tracks, as paths from the root."""
+    return _git(root, {}, "ls-files", "--", folder).splitlines()
+
+
 def _git(root: Path, env: Mapping[str, str], *arguments: str) -> str:
     done = subprocess.run(
         ["git", *arguments], cwd=root, env={**os.environ, **env}, capture_output=True, text=True

@@ -404,5 +404,8 @@ def test_a_start_that_is_not_there_is_one_sentence_before_any_stage(
 def test_a_copy_for_an_experiment_takes_models_to_start_from_along(repo: Path) -> None:
     for name in ("none", "champion", "tracked"):
         (repo / "data/start" / name).mkdir(parents=True)
+    (repo / "data/start/none/README.md").touch()
     (repo / "data/start/tracked.dvc").touch()
+    (repo / "data/start/shipped").symlink_to("../..")  # git brings it, as a link
+    subprocess.run(["git", "add", "-f", "data/start/none", "data/start/shipped"], check=True)
     assert compare.starts(repo) == ["data/start/champion"]
