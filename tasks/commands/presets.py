@@ -69,14 +69,11 @@ def merge(values: MutableMapping[str, Any], changes: Mapping[str, Any], at: str 
     changed: list[str] = []
     for key, new in changes.items():
         full = f"{at}{key}"
-        if key not in values and full in LATER:
-            values[key] = new
-            changed.append(full)
-        elif key not in values:
+        if key not in values and full not in LATER:
             raise params.ParamsError(params.unknown(full, key, values))
-        elif isinstance(new, Mapping) and isinstance(values[key], MutableMapping):
+        if isinstance(new, Mapping) and isinstance(values.get(key), MutableMapping):
             changed += merge(values[key], new, f"{full}.")
-        elif values[key] != new:
+        elif key not in values or values[key] != new:
             values[key] = new
             changed.append(full)
     return changed
