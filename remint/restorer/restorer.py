@@ -142,9 +142,14 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
+def network_config(card: Mapping[str, Any]) -> NetworkConfig:
+    """Return the configuration of a card's network; TypeError or KeyError where it holds none."""
+    values = card["network"]
+    return NetworkConfig(**{**values, "encoder": tuple(values["encoder"])})
+
+
 def _network(card: Mapping[str, Any], prefix: str) -> nn.Module:
-    values = dict(card["network"])
-    config = NetworkConfig(**{**values, "encoder": tuple(values["encoder"])})
+    config = network_config(card)
     check(config, f"{prefix}network.")
     check(CardShape(card["channels"]), prefix)
     return build_network(config, card["channels"])

@@ -3,7 +3,7 @@
 from torch import nn
 
 from remint.restorer.networks.catalogue import NetworkConfig
-from remint.restorer.restorer import Restorer
+from remint.restorer.restorer import Restorer, network_config
 from remint.training.checkpoint import differences, network_settings
 from remint.training.starting import compared, told
 
@@ -25,9 +25,8 @@ def take_over(
 
 
 def _refusal(start: Restorer, config: NetworkConfig, unfit: list[str]) -> str:
-    theirs = start.card["network"]
-    begun = NetworkConfig(**{**theirs, "encoder": tuple(theirs["encoder"])})
-    settings = differences(*(network_settings(network) for network in (begun, config)))
+    both = network_config(start.card), config
+    settings = differences(*map(network_settings, both))
     return (
         f"start: the model {start.fingerprint} ({start.channels} channels) is not the network that "
         f"is trained: {told(settings, unfit)}. Give train_restorer.network its values and "

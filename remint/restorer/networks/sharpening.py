@@ -1,8 +1,8 @@
 """Sharpening by what a network saw: detail of ever finer kinds, each amplified as a place asks.
 
 Deconvolution by repeated detail, as in van Cittert's iteration (Zeitschrift fuer Physik 69, 1931):
-with D = image - smoothed image, the inverse of a Gaussian blur is 1 + g1 D + g2 D^2 + .. with no
-negative g. Here the gains are predicted.
+with D = image - smoothed image, the inverse of a Gaussian blur is nearly 1 + g1 D + g2 D^2 + ..
+with no negative g. Here the gains are predicted.
 """
 
 import torch
