@@ -48,6 +48,16 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def returned() -> Iterator[None]:
+    """Refuse a test that leaves its process in another folder: the next one would fail for it."""
+    before = Path.cwd()
+    yield
+    after = Path.cwd()
+    os.chdir(before)
+    assert after == before, f"left in {after}: use monkeypatch.chdir"
+
+
 @pytest.fixture
 def spawn() -> Iterator[Spawner]:
     """Start processes that end with the test, they and all that they started."""

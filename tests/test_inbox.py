@@ -232,14 +232,14 @@ def test_what_fails_is_listed_with_its_reason_and_tried_again_when_it_changes(
 
 
 def test_links_pipes_and_sockets_are_named_and_never_opened(
-    places, model: Path, tmp_path: Path
+    places, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrive(tmp_path / "secret.png")
     (places[0] / "link.png").symlink_to(tmp_path / "secret.png")
     (places[0] / "folder").symlink_to(tmp_path)
     os.mkfifo(places[0] / "pipe.png")
     with socket.socket(socket.AF_UNIX) as listener:
-        os.chdir(places[0])  # the name of a socket is short
+        monkeypatch.chdir(places[0])  # the name of a socket is short
         listener.bind("socket.png")
         assert one_pass(places, model)["quarantined"] == 4
     assert results(places[1]) == {"quarantine.csv"}

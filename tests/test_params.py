@@ -165,9 +165,9 @@ def preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "other"
 
 
-def test_a_preset_brings_along_what_an_older_file_lacks(tmp_path: Path) -> None:
+def test_a_preset_brings_along_what_an_older_file_lacks(root: Path, tmp_path: Path) -> None:
     target = tmp_path / "params.yaml"
-    older = Path("params.yaml").read_text().replace(", sharpening: 6}", "}")
+    older = (root / "params.yaml").read_text().replace(", sharpening: 6}", "}")
     target.write_text(older.replace(", solver: adams}", "}"))
     assert set(presets.apply_preset("folder", target)) >= presets.LATER
     assert "sharpening: 0}" in target.read_text() and "solver: adams}" in target.read_text()
