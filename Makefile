@@ -45,7 +45,7 @@ test: $(TESTS) ## lint, types, the arrows between rooms, and tests
 flow: $(STAMP) ## the same as run, inside a Prefect flow (FLOW=restoration, augmentation or pipeline)
 	@python -m flows.pipeline $(FLOW)
 
-compare: $(STAMP) ## article, VAE, conv, r3 and flow on the same images, as experiments in one table
+compare: $(STAMP) ## the generators on the same images, as experiments in one table
 	@python -m flows.compare && status=0 || status=$$?; \
 	dvc exp show --no-pager --hide-workspace --drop '.*' --keep '^(Experiment|$(COMPARED))$$'; \
 	exit $$status
@@ -79,7 +79,7 @@ $(TESTS): $(STAMP) requirements-stores.lock requirements-test.lock
 	@python -m pip check
 	@touch $@
 
-clean: ## remove tools' caches and the stages' outputs; the environment, MLflow and DVC's cache stay
+clean: ## remove tools' caches, data sets, models and pages; the environment, MLflow and DVC's cache stay
 	@rm -rf build ./*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find remint tasks flows tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf data/clean data/corrupted data/restored data/synthetic data/withheld data/models/restorer \

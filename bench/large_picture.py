@@ -108,15 +108,7 @@ def measured(side: Side, folder: Path, model: Path) -> tuple[float, float, float
 def whole(folder: Path, model: Path) -> float:
     """Return the seconds of `remint restore`, the loading of the model included."""
     options = RestoreOptions(
-        model=model,
-        interpolation=None,
-        device="cpu",
-        tile=TILE,
-        overlap=OVERLAP,
-        quality=None,
-        mark=None,
-        max_pixels=10**9,
-        force=True,
+        model, device="cpu", tile=TILE, overlap=OVERLAP, max_pixels=10**9, force=True
     )
     start = time.perf_counter()
     failed = restore(folder / "large.png", folder / "out.png", options)

@@ -49,7 +49,7 @@ class Cost:
         self.times.append(time.perf_counter())
 
     def deliver(self, box: delivery.DeliveryQueue, item: Any) -> None:
-        """Send as the outbox does, and note its CPU time."""
+        """Send as the delivery queue does, and note its CPU time."""
         before = time.thread_time()
         SEND(box, item)
         self.sending += time.thread_time() - before

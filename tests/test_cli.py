@@ -5,7 +5,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +36,7 @@ def shown(path: Path) -> np.ndarray:
 
 def test_help_answers_without_importing_torch() -> None:
     code = "import sys, tasks.commands.cli as c; c.build_parser(); sys.exit('torch' in sys.modules)"
-    start = time.monotonic()
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert time.monotonic() - start < 3  # well under 1 s on an idle machine
 
 
 def test_a_folder_keeps_names_formats_and_relative_folders(model: Path, tmp_path: Path) -> None:

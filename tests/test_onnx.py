@@ -24,7 +24,7 @@ from remint.networks import onnx_file
 from remint.restorer import shipped
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import FIDELITY, Restorer, save_card, save_weights
-from tasks.commands import cli
+from tasks.commands import cli, export_model
 
 RESTORERS = {
     "plain_unet": NetworkConfig("plain_unet", 8, (1,), 1, 2, 3, sharpening=2),
@@ -101,6 +101,22 @@ def test_a_shipped_model_goes_by_its_name_and_its_card_travels_along(tmp_path: P
     assert about["kind"] == "restorer" and about["channels"] == 1
     assert about["card"] == shipped.card("photo-grey")
     assert about["fingerprint"] == Restorer.load(shipped.FOLDER / "photo-grey").fingerprint
+
+
+@pytest.mark.parametrize("name", ["generator", "remint-generator"])
+def test_a_generator_in_the_registry_goes_by_both_its_names(
+    tmp_path: Path, monkeypatch, name: str
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def chosen(text: str, kind: str) -> Path:
+        asked.append((text, kind))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(export_model, "chosen_model", chosen)
+    with pytest.raises(SystemExit):
+        cli.main(["export-model", f"models:/{name}@champion", str(tmp_path / "m.onnx")])
+    assert asked == [(f"models:/{name}@champion", "generator")]
 
 
 def test_an_answer_far_from_torchs_leaves_no_file(tmp_path: Path, monkeypatch) -> None:

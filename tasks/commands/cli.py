@@ -6,16 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tasks.commands import export_model, mint_files, web
+from tasks.commands.limits import MAX_PIXELS, MAX_SECONDS, TILE
 from tasks.commands.model_choice import MODEL_HELP, TRAINED, chosen_restorer
 from tasks.stage import stage
 
-MARKS = {
-    "restored": "algorithmicallyEnhanced",
-    "filled": "compositeWithTrainedAlgorithmicMedia",
-}
-
-
-MAX_PIXELS = 100_000_000  # a PNG of 59 KB may declare five times that
+MARKS = ("restored", "filled")
 
 
 class _NoScale(argparse.Action):
@@ -78,7 +73,7 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add(
         "--precision", choices=["auto", "fp32", "bf16"], default="auto", help="auto: bf16 if faster"
     )
-    add("--tile", type=int, default=768, help="largest side of the tiles of larger images, px")
+    add("--tile", type=int, default=TILE, help="largest side of the tiles of larger images, px")
     add("--overlap", type=int, help="overlap of tiles, px; else what the model asks for")
     add("--quality", type=int, help="of JPEG, WebP and AVIF, 1 to 100; None: the input's, from 90")
     add("--mark", choices=MARKS, help="IPTC mark; None: filled with --mask, else restored")
@@ -108,7 +103,7 @@ def _add_inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where it runs")
     add("--max-pixels", type=int, default=MAX_PIXELS, help="quarantine larger images")
-    add("--max-seconds", type=float, default=1800.0, help="quarantine what takes longer")
+    add("--max-seconds", type=float, default=MAX_SECONDS, help="quarantine what takes longer")
     add("--json", action="store_true", help="the counts as JSON in the last line")
 
 
@@ -122,8 +117,10 @@ def _add_preset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _restore(given: argparse.Namespace) -> None:
+    from remint.images import provenance
     from tasks.commands.restore_files import RestoreOptions, restore
 
+    terms = dict(zip(MARKS, (provenance.RESTORED, provenance.FILLED), strict=True))
     options = RestoreOptions(
         model=chosen_restorer(given.model),
         interpolation=given.interpolation,
@@ -131,7 +128,7 @@ def _restore(given: argparse.Namespace) -> None:
         tile=given.tile,
         overlap=given.overlap,
         quality=given.quality,
-        mark=MARKS[given.mark] if given.mark else None,  # type: ignore[arg-type]
+        mark=terms.get(given.mark),
         max_pixels=given.max_pixels,
         force=given.force,
         mask=given.mask,

@@ -36,7 +36,7 @@ def run(given: argparse.Namespace) -> None:
         raise ValueError(f"{given.out} exists; name another file, or say --force")
     if not given.out.parent.is_dir():
         raise ValueError(f"{given.out.parent} is no folder; make it, or name another file")
-    wanted = given.model.startswith("models:/generator")
+    wanted = given.model.startswith(("models:/generator", "models:/remint-generator"))
     folder = chosen_model(given.model, "generator") if wanted else chosen_restorer(given.model)
     difference = _write(folder, given.out, given.interpolation)
     size = given.out.stat().st_size / 2**20

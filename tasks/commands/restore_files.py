@@ -26,6 +26,7 @@ from remint.restorer.restorer import Restorer, read_card
 from remint.restorer.shipped import members, suited
 from remint.restorer.tiling import Place, check_tiles, restore_image
 from tasks.commands import doubt_files, mask_files, photo, photo_writing
+from tasks.commands.limits import MAX_PIXELS, TILE
 from tasks.commands.plans import RestoreJob, plan, real_path
 from tasks.stage.console import progress, say
 
@@ -48,14 +49,14 @@ class RestoreOptions:
     """
 
     model: Path
-    interpolation: Share | None
-    device: str
-    tile: Annotated[int, Ge(1), Le(65_536)]
-    overlap: Annotated[int, Ge(0), Le(32_768)] | None
-    quality: Annotated[int, Ge(1), Le(100)] | None
-    mark: provenance.Term | None
-    max_pixels: Annotated[int, Ge(1), Le(10**10)]
-    force: bool
+    interpolation: Share | None = None
+    device: str = "auto"
+    tile: Annotated[int, Ge(1), Le(65_536)] = TILE
+    overlap: Annotated[int, Ge(0), Le(32_768)] | None = None
+    quality: Annotated[int, Ge(1), Le(100)] | None = None
+    mark: provenance.Term | None = None
+    max_pixels: Annotated[int, Ge(1), Le(10**10)] = MAX_PIXELS
+    force: bool = False
     mask: Path | None = None
     ensemble: bool = False
     precision: Precision = "auto"
@@ -83,8 +84,7 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
     failures: list[str] = []
     jobs, others = plan(source, out, failures)
     models = Models(options)
-    sources = {real_path(job.source) for job in jobs}
-    unreadable = len(failures)
+    sources, unreadable = {real_path(job.source) for job in jobs}, len(failures)
     notes: Counter[str] = Counter()
     for job in progress(jobs, label="restore"):
         try:

@@ -21,27 +21,17 @@ from remint.images import imagefile
 from remint.restorer import restorer, shipped
 from remint.restorer.doubt import refuse_without
 from tasks.commands.doubt_files import beside
+from tasks.commands.limits import MAX_PIXELS
 from tasks.commands.mask_files import LOSSLESS
 from tasks.commands.model_choice import TRAINED
 from tasks.commands.restore_files import RestoreOptions, restore
 
 GENERATOR = Path("data/models/generator")
-MOST_PIXELS = 100_000_000
 PREVIEW = 1600  # px: longer sides are shown smaller; the file that is downloaded is whole
 SHOWN = 384  # px: minted images are shown at least as large
 DOUBT_CONTRAST = 8  # a map's levels are few: they are shown so much brighter
 UNSIGNED = SigningConfig("", "", "es256")
-OPTIONS = RestoreOptions(
-    model=shipped.FOLDER,
-    interpolation=None,
-    device="auto",
-    tile=768,
-    overlap=None,
-    quality=None,
-    mark=None,
-    max_pixels=MOST_PIXELS,
-    force=True,
-)
+OPTIONS = RestoreOptions(model=shipped.FOLDER, force=True)
 
 
 class Answer(NamedTuple):
@@ -126,7 +116,7 @@ def _told(said: str) -> str:
 
 def _written_mask(mask: np.ndarray, source: Path, folder: Path) -> Path:
     """Write the mask at the picture's size, white where it is true, and return its file."""
-    height, width = imagefile.read(source, max_pixels=MOST_PIXELS).shape[:2]
+    height, width = imagefile.read(source, max_pixels=MAX_PIXELS).shape[:2]
     white = mask.astype(np.uint8) * 255
     path = folder / "mask.png"
     whole = cv2.resize(white, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -136,7 +126,7 @@ def _written_mask(mask: np.ndarray, source: Path, folder: Path) -> Path:
 
 def preview(path: Path) -> np.ndarray:
     """Return a picture as it is shown: uint8 [h, w, 3], upright, at most PREVIEW px a side."""
-    image = imagefile.to_channels(imagefile.read(path, max_pixels=MOST_PIXELS), 3)
+    image = imagefile.to_channels(imagefile.read(path, max_pixels=MAX_PIXELS), 3)
     share = PREVIEW / max(image.shape[:2])
     size = (max(1, round(side * share)) for side in (image.shape[1], image.shape[0]))
     return cv2.resize(image, tuple(size), interpolation=cv2.INTER_AREA) if share < 1 else image
