@@ -1,6 +1,7 @@
 """`remint web`: what it does to a picture, and the page itself in a real browser."""
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,17 @@ def test_the_trained_model_comes_first_and_has_a_knob_where_it_blends(
     assert (first.title, first.knob, first.doubt) == ("trained here", None, False)
     shutil.copy(tmp_path / "fidelity.safetensors", tmp_path / "adversarial.safetensors")
     assert web_work.models()[0].knob == 0.0
+
+
+def test_two_pictures_are_never_restored_at_once(tmp_path: Path, root: Path) -> None:
+    code = f"""
+from pathlib import Path
+from tasks.commands import web_page
+fns = web_page.build(Path({str(tmp_path)!r})).fns.values()
+print({{fn.concurrency_id for fn in fns if fn.name in ("whole", "filled")}})
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.stdout == "{'restoring'}\n", done.stderr
 
 
 def test_without_the_extra_the_command_to_install_it_is_named(

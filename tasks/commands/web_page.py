@@ -84,8 +84,10 @@ def _restoring(folder: Path) -> None:
     model.change(fit, model, [knob, doubt])
     picture.change(_dropped, picture, [painted, *results], show_progress="hidden")
     painted.clear(_canvas, picture, painted)  # its bin takes the picture away with the paint
-    start.click(whole, [picture, model, knob, doubt], results)
-    fill.click(filled, [picture, model, knob, painted], results)
+    # One at a time, both together: what `restore` prints is caught from the whole process
+    one = "restoring"
+    start.click(whole, [picture, model, knob, doubt], results, concurrency_id=one)
+    fill.click(filled, [picture, model, knob, painted], results, concurrency_id=one)
 
 
 def _painting() -> tuple[gr.ImageEditor, gr.Button]:
