@@ -48,6 +48,13 @@ def test_a_restorer_that_is_better_everywhere_wins() -> None:
     assert not judge_restorer(old, new, RESTORER).promoted
 
 
+def test_an_undamaged_image_counts_up_to_what_nobody_sees() -> None:
+    old, new = table({"jpeg": 0.0, "clean": 26.0}), table({"jpeg": 1.0, "clean": 24.0})
+    found = judge_restorer(new, old, RESTORER)
+    assert found.promoted and found.figures["worst_slice"] == 0.0
+    assert not judge_restorer(table({"jpeg": 1.0, "clean": 8.0}), old, RESTORER).promoted
+
+
 def test_a_gain_that_chance_explains_does_not_win() -> None:
     old, new = table({"jpeg": 0.0}), table({"jpeg": 0.02})
     found = judge_restorer(new, old, RESTORER)

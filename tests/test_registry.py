@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,17 +64,17 @@ def train(folder: Path, seed: int, psnr: float) -> None:
     (report / "slices.json").write_text(json.dumps(facts))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A model registry of this file's own, since the numbers of versions are claims."""
-    place = tmp_path_factory.mktemp("registry") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}")
-        yield
+STORE = "registry.db"
+
+
+def registered_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Use the model registry of this checkout alone, since the numbers of versions are claims."""
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / STORE}")
+    patch.chdir(folder)
 
 
 @pytest.fixture(scope="module")
-def checkout(store: None, tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+def checkout(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """A checkout in which three restorers were promoted in turn: good, better, worse."""
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "dvc.yaml").touch()
@@ -86,7 +85,7 @@ def checkout(store: None, tmp_path_factory: pytest.TempPathFactory, root: Path) 
         metadata = {"class_names": [], "channels": 1}
         imageset.write(folder / "data" / name, [Record("0", image, "test", "")], metadata=metadata)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
+        registered_in(folder, patch)
         for seed, psnr in enumerate((25.0, 26.0, 24.0)):
             train(folder, seed, psnr)
             promote.main(["restorer"])
@@ -94,9 +93,11 @@ def checkout(store: None, tmp_path_factory: pytest.TempPathFactory, root: Path) 
 
 
 @pytest.fixture
-def inside(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(checkout)
-    return checkout
+def inside(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it: what one test does to it no other sees."""
+    folder = shutil.copytree(checkout, tmp_path / "checkout")
+    registered_in(folder, monkeypatch)
+    return folder
 
 
 def aliases() -> dict[str, str]:
@@ -130,6 +131,19 @@ def test_going_back_exchanges_champion_and_previous(
     assert (aliases()["champion"], aliases()["previous"]) == ("2", "1")
     promote.main(["restorer", "--show"])
     assert "champion" in capsys.readouterr().out.splitlines()[-2]
+
+
+def test_what_was_rolled_back_is_not_promoted_again_by_the_next_night(
+    inside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(inside, seed=1, psnr=26.0)  # still what lies there: the better one
+    promote.main(["restorer", "--rollback"])
+    promote.main(["restorer"])
+    assert aliases() == {"champion": "1", "previous": "2", "challenger": "3"}
+    assert "it was rolled back by hand, so it stays back" in capsys.readouterr().out
+    promote.main(["restorer", "--rollback"])
+    promote.main(["restorer"])
+    assert aliases()["champion"] == "2"
 
 
 def test_an_alias_means_a_folder_with_the_registered_weights(inside: Path) -> None:

@@ -21,6 +21,7 @@ from tasks.stage import params, stage
 from tasks.stage.console import say
 
 CHAMPION, CHALLENGER, PREVIOUS = ALIASES
+DECISION, ROLLED_BACK = "decision", "rolled back"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -77,6 +78,9 @@ def promote(registry: Registry, paths: figures.Paths) -> dict[str, Any]:
     example = figures.example(registry.name, paths)
     tags = {f"data.{key}": value for key, value in figures.data(registry.name, paths).items()}
     challenger = registry.register(paths.model, example, tags)
+    if challenger.tags.get(DECISION) == ROLLED_BACK:
+        reasons = ["it was rolled back by hand, so it stays back; another --rollback undoes that"]
+        return _told(registry, challenger, Ruling(False, reasons), reasons, champion)
     registry.point(CHALLENGER, challenger)
     ruling = figures.decide(registry, champion, paths, config)
     return _act(registry, champion, challenger, ruling)
@@ -87,7 +91,7 @@ def _act(
 ) -> dict[str, Any]:
     """Move the aliases as ruled, and write the reasons to the registry."""
     verdict = "promoted" if ruling.promoted else "kept back"
-    registry.tag(challenger, "decision", verdict)
+    registry.tag(challenger, DECISION, verdict)
     registry.tag(challenger, "reasons", "; ".join(ruling.reasons))
     registry.tag(challenger, "decided", datetime.now(UTC).isoformat(timespec="seconds"))
     if ruling.promoted:
@@ -133,7 +137,10 @@ def publish(registry: Registry, told: Mapping[str, Any], reports: Path) -> None:
 
 
 def roll_back(registry: Registry) -> dict[str, Any]:
-    """Make the previous champion champion again, and this one the previous."""
+    """Make the previous champion champion again, and this one the previous.
+
+    What was rolled back is not promoted again, since the rules would find it better as before.
+    """
     champion, previous = registry.find(CHAMPION), registry.find(PREVIOUS)
     if champion is None or previous is None:
         raise RegistryError(
@@ -142,7 +149,8 @@ def roll_back(registry: Registry) -> dict[str, Any]:
         )
     registry.point(CHAMPION, previous)
     registry.point(PREVIOUS, champion)
-    registry.tag(champion, "decision", "rolled back")
+    registry.tag(champion, DECISION, ROLLED_BACK)
+    registry.tag(previous, DECISION, "promoted")
     reasons = [f"rolled back by hand from version {champion.number}"]
     return _told(registry, previous, Ruling(True, reasons), reasons)
 

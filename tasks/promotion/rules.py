@@ -15,11 +15,10 @@ from scipy.special import ndtri
 
 from remint.core.ranges import Resamples, Weight
 from remint.metrics.intervals import bootstrap_mean
+from remint.metrics.pixels import psnr_ceiling
 from remint.restorer_evaluation.slicing import independent
 
 PAIR = ["id", "clean_id", "picture", "kind", "severity"]
-CAP = 50.0  # dB; a pair that is restored without an error has no finite PSNR
-
 
 Gain = Annotated[float, Ge(-100), Le(100)]
 
@@ -76,7 +75,8 @@ def judge_restorer(
     Raises ValueError where the pairs are not the same.
     """
     paired = _paired(challenger, champion)
-    gain = paired["psnr_new"].clip(upper=CAP) - paired["psnr_old"].clip(upper=CAP)
+    ceiling = paired["kind"].map(psnr_ceiling)  # as in the slices and on the page
+    gain = paired["psnr_new"].clip(upper=ceiling) - paired["psnr_old"].clip(upper=ceiling)
     interval = bootstrap_mean(
         gain.to_numpy(),
         np.random.default_rng(seed),
