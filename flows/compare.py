@@ -8,19 +8,17 @@ params.yaml says.
 
 import argparse
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, settings, task
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from flows import exclusive, experiment, servers, stages
-from flows.pipeline import DEFAULTS, figure_rows
+from flows import away, exclusive, experiment, here, stages
+from flows.pipeline import figure_rows
 from tasks.tracking.flow_run import open_flow_run
 
 Value = str | int | float | bool | list[float] | dict[str, Any] | None
@@ -140,7 +138,8 @@ def compare(
                 tables[name] = figure_rows(opened.figures)
         except (CompareError, experiment.ExperimentError) as error:
             failures.append(str(error))
-    create_table_artifact(side_by_side(tables), key="comparison", description="All figures")
+    with away.server_may_be_away(log):
+        create_table_artifact(side_by_side(tables), key="comparison", description="All figures")
     if failures:
         raise CompareError("\n".join(failures))
 
@@ -162,16 +161,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all")
     parser.add_argument("--goal", default=GOAL, help="the stage up to which each runs")
     given = parser.parse_args(argv)
+    if wrong := [pair for pair in given.set if "=" not in pair]:
+        parser.error(f"--set: found {' '.join(wrong)}, needed KEY=VALUE")
     asked: Settings = dict(pair.split("=", 1) for pair in given.set)  # over a variant's own
-    os.environ.update({name: os.environ.get(name, value) for name, value in stages.QUIET.items()})
-    stages.end_in_order(143)
-    try:
-        with settings.temporary_settings(set_defaults=DEFAULTS), servers.temporary(Path.cwd()):
-            variants = {name: {**VARIANTS[name], **asked} for name in given.only}
-            compare(variants, SHARED, given.goal)
-    except (CompareError, servers.NotServingError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    variants = {name: {**VARIANTS[name], **asked} for name in given.only}
+    with here.and_now(CompareError):
+        compare(variants, SHARED, given.goal)
 
 
 if __name__ == "__main__":

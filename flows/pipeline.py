@@ -7,20 +7,17 @@ server of the active Prefect profile or, where none is set, with a temporary one
 
 import argparse
 import json
-import os
-import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import flow, get_run_logger, settings, task
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows import away, exclusive, experiment, graph, promotion, servers, stages
+from flows import away, exclusive, experiment, graph, here, promotion, stages
 from tasks.tracking.flow_run import FlowRun, open_flow_run
 
 RESTORATION = ("evaluate_restorer", "report_restoration")
@@ -29,11 +26,6 @@ GPU_STAGES = "train_"  # stages whose name begins so queue for the limit "gpu", 
 REPORTS = "data/reports"
 MODELS = ("restorer", "generator")
 Minutes = Annotated[float | None, Field(gt=0, description="limit of each stage; none: no limit")]
-# For the temporary server on a small machine; what the user or the profile sets wins.
-DEFAULTS: dict[Any, Any] = {
-    settings.PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 600,
-    settings.PREFECT_SERVER_ANALYTICS_ENABLED: False,
-}
 
 
 def worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
@@ -235,38 +227,16 @@ FLOWS: dict[str, Callable[[], object]] = {
     "pipeline": pipeline,
 }
 # What a flow that runs here and now says in one sentence.
-EXPECTED = (
-    stages.StageError,
-    exclusive.CheckoutBusyError,
-    promotion.NoStartError,
-    servers.NotServingError,
-)
+EXPECTED = (stages.StageError, exclusive.CheckoutBusyError, promotion.NoStartError)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one flow now; exit 1 with the failed stage's last lines if it fails, 75 if
-    Prefect could not be told how it ended."""
+    """Run one flow now; exit 1 with the failed stage's last lines if it fails."""
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
     parser.add_argument("flow", choices=FLOWS)
     chosen = FLOWS[parser.parse_args(argv).flow]
-    os.environ.update({name: os.environ.get(name, value) for name, value in stages.QUIET.items()})
-    stages.end_in_order(143)
-    try:
-        with (
-            settings.temporary_settings(set_defaults=DEFAULTS),
-            servers.temporary(Path.cwd()),
-            away.end_told(),
-        ):
-            chosen()
-    except KeyboardInterrupt:
-        print("ended", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGINT) from None
-    except EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except away.PrefectAwayError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(os.EX_TEMPFAIL) from None
+    with here.and_now(*EXPECTED):
+        chosen()
 
 
 if __name__ == "__main__":

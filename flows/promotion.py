@@ -48,7 +48,7 @@ def need_starts(trainings: Collection[str], root: Path) -> None:
     values = YAML(typ="safe").load(root / "params.yaml") or {}
     for name in trainings:
         model = values.get(name, {}).get("start", {}).get("model", "none")
-        if model != "none" and not (root / STARTS / model).is_dir():
+        if model != "none" and not (root / STARTS / str(model)).is_dir():
             raise NoStartError(_no_start(name, model))
 
 

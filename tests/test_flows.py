@@ -312,6 +312,15 @@ def test_a_flow_fails_with_the_stages_own_last_lines(server: None, repo: Path) -
         pipeline.restoration()
 
 
+def test_a_value_without_its_key_is_refused_before_anything_is_started(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        compare.main(["--set", "train_generator.seed=2", "foo"])
+    assert ended.value.code == 2
+    assert "--set: found foo, needed KEY=VALUE" in capsys.readouterr().err
+
+
 def test_variants_become_experiments_side_by_side_and_the_checkout_stays(
     server: None, repo: Path
 ) -> None:

@@ -1,10 +1,13 @@
 """A stage edited while it runs is not recorded as made by what nobody ran."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from flows import stages
+from flows import stages, stale
 from tests.servers import quick_repository
 
 DVC_YAML = """
@@ -61,6 +64,17 @@ def test_what_changed_while_a_stage_ran_is_named_and_the_stage_stays_stale(
     assert not stages.unchanged(["train"], repo)
     assert stages.run("train", {}, lines.append, repo).ran  # not taken from DVC's run cache
     assert stages.unchanged(["train"], repo)
+
+
+def test_two_stages_that_end_at_once_are_both_left_stale(tmp_path: Path, root: Path) -> None:
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    names = [f"stage{k}" for k in range(60)]  # long enough to write that two would meet
+    told = {name: {"cmd": name, "deps": [{"path": "a"}], "outs": []} for name in names}
+    (tmp_path / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": told}))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: stale.leave(name, tmp_path, ("true",), 0.0), names[:8]))
+    left = YAML(typ="safe").load(tmp_path / "dvc.lock")["stages"]
+    assert [name for name in names if "deps" not in left[name]] == names[:8]
 
 
 def test_a_stage_that_nobody_touched_is_up_to_date_and_says_nothing(
