@@ -20,7 +20,7 @@ from PIL import Image
 
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import save_card, save_weights
-from tasks.commands import inbox, restore_files
+from tasks.commands import arrivals, inbox, restore_files
 from tasks.commands.restore_files import in_time
 
 NETWORK = NetworkConfig(name="dncnn", width=4, encoder=(), middle=0, stem=1, depth=2)
@@ -138,6 +138,28 @@ def test_a_file_that_is_still_written_waits(places, model: Path) -> None:
     arrive(places[0] / "a.png", age=0)
     assert one_pass(places, model) == {"waiting": 1}
     assert not results(places[1])
+
+
+def test_a_picture_of_a_camera_whose_clock_is_ahead_waits_no_longer_than_others(
+    places, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(places[0] / "a.png", age=-3e7)
+    assert one_pass(places, model) == {"waiting": 1}
+    monkeypatch.setattr(arrivals, "SETTLED_SECONDS", 0.0)
+    assert one_pass(places, model) == {"restored": 1}
+
+
+def test_what_failed_is_listed_with_its_inbox_for_as_long_as_it_lies_there(
+    places, model: Path
+) -> None:
+    (places[0] / "a.png").write_text("no picture")
+    settle(places[0] / "a.png")
+    assert one_pass(places, model) == {"quarantined": 1}
+    listed = (places[1] / "quarantine.csv").read_text()
+    assert "a.png" in listed and str(places[0]) in listed
+    (places[0] / "a.png").unlink()
+    one_pass(places, model)
+    assert (places[1] / "quarantine.csv").read_text() == "file,reason,inbox\n"
 
 
 def test_a_file_of_somebody_else_in_the_outbox_is_never_replaced(places, model: Path) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -16,6 +17,9 @@ from torch import AcceleratorError, OutOfMemoryError
 from remint.core.fingerprint import model_fingerprint
 from remint.restorer import shipped
 from tasks.commands import inbox
+from tasks.commands.arrivals import Arrival
+from tasks.commands.plans import RestoreJob
+from tasks.commands.restore_files import restore_one
 from tasks.promotion import registry
 from tests.test_inbox import arrive, model, one_pass, places, results, settle
 
@@ -62,6 +66,76 @@ def test_a_full_disk_or_memory_ends_the_pass_and_the_next_one_restores_the_image
             one_pass(places, model)
     assert "quarantine.csv" not in results(places[1])
     assert one_pass(places, model) == {"restored": 1}
+
+
+def test_what_the_disk_does_not_give_this_time_is_left_for_the_next_pass(
+    places, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: Arrival) -> str:
+        if self.name == "a.png":
+            raise OSError(errno.EIO, "Input/output error")
+        return "content"
+
+    for name in ("a.png", "b.png"):
+        arrive(places[0] / name)
+    with monkeypatch.context() as patch:
+        patch.setattr(Arrival, "content", failing)
+        assert one_pass(places, model) == {"left for the next pass": 1, "restored": 1}
+    assert one_pass(places, model) == {"known": 1, "restored": 1}
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_a_picture_that_is_taken_away_meanwhile_ends_no_pass(
+    places, model: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    def hasty(job: RestoreJob, *rest: Any) -> tuple[str, ...]:
+        if job.name == "a.png" and not after:
+            job.source.unlink()
+        made = restore_one(job, *rest)
+        if job.name == "a.png":
+            job.source.unlink()
+        return made
+
+    for name in ("a.png", "b.png"):
+        arrive(places[0] / name)
+    monkeypatch.setattr(inbox, "restore_one", hasty)
+    told = {"restored": 2} if after else {"restored": 1, "taken away": 1}
+    assert one_pass(places, model) == told
+    assert results(places[1]) == ({"a.png", "b.png"} if after else {"b.png"})
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_the_rest_goes_on(
+    places, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refusing(folder: str) -> object:
+        if str(folder).endswith("sub"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    scandir = os.scandir
+    for name in ("sub/a.png", "z.png"):
+        arrive(places[0] / name)
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert one_pass(places, model) == {"restored": 1, "folders that can't be read": 1}
+    assert "sub can't be read (Permission denied); give the right to" in capsys.readouterr().out
+
+
+def test_what_a_killed_pass_left_half_written_is_swept_away(
+    places, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(job: RestoreJob, *_: object) -> None:
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        (job.target.parent / f".a.png.{ended.pid}.partial").touch()
+        (job.target.parent / f".mine.{ended.pid}.partial").touch()
+        raise KeyboardInterrupt
+
+    arrive(places[0] / "a.png")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(inbox, "restore_one", killed)
+        one_pass(places, model)
+    assert one_pass(places, model) == {"restored": 1}
+    assert [path.name.split(".")[1] for path in places[1].glob(".*.partial")] == ["mine"]
 
 
 def many_scans(side: int, scans: int) -> bytes:

@@ -6,54 +6,39 @@ at any moment is continued by the next. What is not the image's fault (a full di
 GPU that fails, a model that can't be loaded) ends the pass, and the next one tries again.
 """
 
-import csv
 import errno
-import hashlib
 import json
 import os
-import stat
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from remint.core.atomic import replaced_file
 from remint.core.device import pick_device
 from remint.core.fingerprint import model_fingerprint
 from remint.core.gpu_errors import gpu_failed
-from remint.images.imagefile import MAX_PIXELS
 from remint.restorer.shipped import members
 from tasks.commands import overtime
+from tasks.commands.arrivals import Arrival, scan
 from tasks.commands.ledger import DONE, QUARANTINED, RESTORED, STARTED, Entry, Ledger
+from tasks.commands.limits import MAX_PIXELS, MAX_SECONDS
 from tasks.commands.model_choice import champion_or_shipped, chosen_restorer
+from tasks.commands.outbox import QUARANTINE, sweep, write_quarantine
 from tasks.commands.plans import SUFFIXES, RestoreJob
 from tasks.commands.restore_files import Models, RestoreOptions, restore_one
 from tasks.stage.console import say
 
-LEDGER, LOCK, QUARANTINE = ".remint-inbox.sqlite", ".remint-inbox.lock", "quarantine.csv"
+LEDGER, LOCK = ".remint-inbox.sqlite", ".remint-inbox.lock"
 # Of a disk, a store or a process: what they say is not the image's fault
 OF_THE_MACHINE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
     *(errno.EACCES, errno.EPERM, errno.ESTALE),
 }
-MAX_SECONDS = 1800.0  # that one image may take, looked at between its tiles
 LATE, LEAST = 2, 10.0  # times as long, and seconds: what is not back then ends the pass
-SETTLED_SECONDS = 5.0  # a file that changed since then may still be on its way
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A file of the inbox as it stood when the pass began."""
-
-    path: Path
-    name: str  # from the inbox's root
-    status: os.stat_result
 
 
 def tell(counts: Counter[str] | None, inbox: Path, as_json: bool) -> None:
@@ -90,27 +75,14 @@ def one_pass(
     except Timeout:
         return None
     with held, closing(Ledger(out / LEDGER, inbox)) as ledger:
+        sweep(out / entry.path for _, entry in ledger.unfinished())
+        unread: list[str] = []
         worker = Worker(ledger, out, model, device, again, max_pixels, max_seconds)
-        counts = Counter(worker.take(arrival) for arrival in scan(inbox))
+        counts = Counter(worker.take(arrival) for arrival in scan(inbox, unread))
         write_quarantine(ledger, out / QUARANTINE)
-    return counts
-
-
-def scan(inbox: Path) -> Iterator[Arrival]:
-    """Yield what lies below the inbox, sorted, hidden files left out; links are not followed."""
-    for here, folders, files in os.walk(inbox, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        links = [name for name in folders if (Path(here) / name).is_symlink()]
-        for name in sorted([*links, *(name for name in files if not name.startswith("."))]):
-            path = Path(here) / name
-            try:
-                yield Arrival(path, str(path.relative_to(inbox)), path.lstat())
-            except FileNotFoundError:
-                continue  # it was taken away meanwhile
-
-
-def _raise(error: OSError) -> None:
-    raise ValueError(f"{error.filename} can't be read ({error.strerror}); give the right to")
+    for told in unread:
+        say(told)
+    return counts + Counter({"folders that can't be read": len(unread)})
 
 
 class Worker:
@@ -134,24 +106,33 @@ class Worker:
 
     def take(self, arrival: Arrival) -> str:
         """Restore a file if it is new; return what became of it."""
-        status, known = arrival.status, self.ledger.get(arrival.name)
-        if not stat.S_ISLNK(status.st_mode) and arrival.path.suffix.lower() not in SUFFIXES:
+        known = self.ledger.get(arrival.name)
+        if not arrival.is_link and arrival.path.suffix.lower() not in SUFFIXES:
             return "left out as no images"
-        if known and known.outcome in DONE and self._same(known, status):
+        if known and known.outcome in DONE and self._same(known, arrival.status):
             return "known"
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a link" if stat.S_ISLNK(status.st_mode) else "no regular file"
+        if not arrival.is_file:
+            kind = "a link" if arrival.is_link else "no regular file"
             return self._quarantine(arrival, "", f"it is {kind}, which is never followed or opened")
-        if time.time() - status.st_mtime < SETTLED_SECONDS:
+        if not arrival.is_settled():
             return "waiting"
         try:
-            content = _hash(arrival.path)
+            content = arrival.content()
         except OSError as error:
-            return self._quarantine(arrival, "", f"it can't be read ({error.strerror})")
+            return self._unread(arrival, error)
         if known and known.outcome in DONE and known.content == content and not self._due(known):
             self._note(arrival, content, known.outcome, known.reason, known.output)
             return "known"
         return self._restore(arrival, content, known)
+
+    def _unread(self, arrival: Arrival, error: OSError) -> str:
+        """Quarantine a file that may not be read; the machine's fault passes by the next pass."""
+        if isinstance(error, FileNotFoundError):
+            return "taken away"
+        if not_of_the_image(error) and not isinstance(error, PermissionError):
+            say(f"left for the next pass: {arrival.name!r}: it can't be read ({error.strerror})")
+            return "left for the next pass"
+        return self._quarantine(arrival, "", f"it can't be read ({error.strerror})")
 
     def _same(self, known: Entry, status: os.stat_result) -> bool:
         unchanged = (known.size, known.changed) == (status.st_size, status.st_mtime_ns)
@@ -177,10 +158,12 @@ class Worker:
             if not_of_the_image(error):
                 self._take_back(arrival, known)
                 raise
+            if not os.path.lexists(arrival.path):
+                self._take_back(arrival, known)
+                return "taken away"
             reason = " ".join(str(error).split()) or repr(error)
             return self._quarantine(arrival, content, reason, output=ours)
-        now = arrival.path.lstat()
-        if (now.st_size, now.st_mtime_ns) != (arrival.status.st_size, arrival.status.st_mtime_ns):
+        if arrival.has_changed():
             return "waiting"  # it changed under our hands; the next pass replaces the result
         self._note(arrival, content, RESTORED, output=True)
         return "restored"
@@ -212,12 +195,7 @@ class Worker:
     def _options(self, force: bool) -> RestoreOptions:
         return RestoreOptions(
             model=self.folder,
-            interpolation=None,
             device=self.device,
-            tile=768,
-            overlap=None,
-            quality=None,
-            mark=None,
             max_pixels=self.max_pixels,
             force=force,
             until=time.monotonic() + self.max_seconds,
@@ -252,23 +230,3 @@ def not_of_the_image(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in OF_THE_MACHINE
     return isinstance(error, MemoryError) or gpu_failed(error)
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def write_quarantine(ledger: Ledger, path: Path) -> None:
-    """Write the list of what failed, for people; nothing where nothing did."""
-    rows = ledger.quarantined()
-    if not rows and not path.exists():
-        return
-    with replaced_file(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "reason"])
-        writer.writerows((_printable(row.path), row.reason) for row in rows)
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()

@@ -99,10 +99,19 @@ class Ledger:
             "DELETE FROM arrivals WHERE inbox = ? AND path = ?", [self._inbox, os.fsencode(path)]
         )
 
-    def quarantined(self) -> list[Entry]:
-        """Return what failed, by path, of all inboxes."""
-        asked = f"SELECT {', '.join(NAMES)} FROM arrivals WHERE outcome = ? ORDER BY path"
-        return [_entry(row) for row in self._ask(asked, [QUARANTINED])]
+    def quarantined(self) -> list[tuple[Path, Entry]]:
+        """Return what failed, by path, of all inboxes, each with its inbox."""
+        return self._of(QUARANTINED)
+
+    def unfinished(self) -> list[tuple[Path, Entry]]:
+        """Return what failed or was begun and has not ended, of all inboxes."""
+        return self._of(STARTED, QUARANTINED)
+
+    def _of(self, *outcomes: str) -> list[tuple[Path, Entry]]:
+        marks = ", ".join("?" * len(outcomes))
+        asked = f"FROM arrivals WHERE outcome IN ({marks}) ORDER BY path, inbox"
+        rows = self._ask(f"SELECT inbox, {', '.join(NAMES)} {asked}", list(outcomes))
+        return [(Path(os.fsdecode(row[0])), _entry(row[1:])) for row in rows]
 
     def close(self) -> None:
         """Close the file."""
