@@ -85,12 +85,22 @@ def test_an_image_that_takes_too_long_is_quarantined_and_tried_again_when_asked(
     places, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arrive(places[0] / "a.png")
-    slow = inbox.one_pass(*places, str(model), "cpu", max_seconds=-1.0)
+    slow = inbox.one_pass(*places, str(model), "cpu", max_seconds=1e-9)
     assert slow == {"quarantined": 1} and not (places[1] / "a.png").exists()
     assert "took too long" in capsys.readouterr().out
     assert one_pass(places, model) == {"known": 1}
     assert one_pass(places, model, again=True) == {"restored": 1}
     assert results(places[1]) == {"a.png", "quarantine.csv"}
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+def test_a_limit_that_lets_nothing_pass_is_refused_before_any_picture(
+    places, model: Path, seconds: float
+) -> None:
+    arrive(places[0] / "a.png")
+    with pytest.raises(ValueError, match=r"max_seconds: found .*, needed more than 0"):
+        inbox.one_pass(*places, str(model), "cpu", max_seconds=seconds)
+    assert not places[1].exists()
 
 
 def test_time_is_looked_at_between_tiles_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,36 @@ def test_a_preset_leaves_nothing_of_the_one_before_it(root: Path) -> None:
         assert not left, f"preset {name} must set them too: {sorted(left)}"
 
 
+def test_after_tiny_another_preset_asks_for_the_defaults_first(root: Path, tmp_path: Path) -> None:
+    target = shutil.copy(root / "params.yaml", tmp_path)
+    presets.apply_preset("tiny", target)
+    with pytest.raises(ValueError, match=r"follows the preset tiny, of which \d+ values"):
+        presets.apply_preset("folder", target)
+    assert presets.apply_preset("tiny", target) == []
+    shutil.copy(root / "params.yaml", tmp_path)
+    assert presets.apply_preset("folder", target)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "holds no mapping"),
+        ("a: [1", "is not valid YAML"),
+        ("a: 1\na: 2\n", "is not valid YAML"),
+        ("- 1\n", "holds no mapping"),
+        (None, "there is no .*params.yaml"),
+    ],
+)
+def test_a_preset_says_what_is_wrong_with_the_file_in_one_sentence(
+    tmp_path: Path, preset: str, text: str | None, sentence: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=sentence):
+        presets.apply_preset(preset, path)
+
+
 def test_a_preset_keeps_comments_and_untouched_values(tmp_path: Path, preset: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("a:\n  b: 1  # why one\n  c: [1, 2]\n  d: keep\n")

@@ -108,18 +108,70 @@ def test_known_pixels_come_back_bit_equal_beside_a_filled_mask(model: Path, tmp_
     assert provenance.read(tmp_path / "b.png") == provenance.uri(provenance.FILLED)
 
 
+def test_a_model_that_fills_no_holes_says_so_and_one_whose_picture_is_grey_does_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = np.zeros((24, 32), np.uint8)
+    mask[5:12, 6:20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    told = {}
+    for name, level in (("black", 0), ("grey", 128)):
+        Image.new("RGB", (32, 24), (level,) * 3).save(tmp_path / f"{name}.png")
+        given = (tmp_path / f"{name}.png", tmp_path / f"{name}2.png")
+        restore(Path("photo-colour"), *given, "--mask", tmp_path / "mask.png")
+        told[name] = "was not trained to fill holes" in capsys.readouterr().err
+    assert told == {"black": True, "grey": False}
+
+
+def test_what_is_transparent_in_a_mask_is_not_filled(model: Path, tmp_path: Path) -> None:
+    layer = np.zeros((24, 32, 4), np.uint8)
+    layer[5:12, 6:20] = 255
+    Image.fromarray(layer).save(tmp_path / "mask.png")
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    given = (tmp_path / "a.png", tmp_path / "b.png", "--mask", tmp_path / "mask.png")
+    assert restore(model, *given) == 0
+    unlike = (np.asarray(Image.open(tmp_path / "b.png")) != scene()).any(axis=2)
+    assert unlike.any() and not unlike[layer[:, :, 3] == 0].any()
+
+
+def test_a_mask_is_an_original_too(model: Path, tmp_path: Path, capsys) -> None:
+    mask = Image.fromarray(np.eye(24, 32, dtype=np.uint8) * 255)
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    mask.save(tmp_path / "mask.png")
+    given = (tmp_path / "a.png", tmp_path / "mask.png", "--mask", tmp_path / "mask.png")
+    assert restore(model, *given, "--force") == 1
+    assert "never overwritten" in capsys.readouterr().err
+    assert Image.open(tmp_path / "mask.png").tobytes() == mask.tobytes()
+
+
+def test_transparency_that_a_format_cannot_keep_is_told_with_one_that_can(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGBA", (32, 24), (90, 80, 70, 60)).save(tmp_path / "a.png")
+    for name in ("a.jpg", "a.ppm"):
+        assert restore(model, tmp_path / "a.png", tmp_path / name) == 1
+        assert "name an output that ends in .png" in capsys.readouterr().err
+        assert not (tmp_path / name).exists()
+
+
 def test_no_drift_is_told_of_a_filled_hole(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (32, 24)).save(tmp_path / "a.png")
-    Image.new("L", (32, 24), 255).save(tmp_path / "mask.png")
+    mask = Image.new("L", (32, 24), 255)
+    mask.putpixel((0, 0), 0)
+    mask.save(tmp_path / "mask.png")
     restore(model, tmp_path / "a.png", tmp_path / "b.png", "--mask", tmp_path / "mask.png")
     assert (tmp_path / "b.png").exists() and "brighter" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("out", "size", "sentence"),
-    [("b.jpg", (32, 24), "which JPEG can't"), ("b.png", (24, 32), "has 24 x 32 px")],
+    [
+        ("b.jpg", (32, 24), "which JPEG can't"),
+        ("b.png", (24, 32), "has 24 x 32 px"),
+        ("b.png", (32, 24), "is white everywhere"),
+    ],
 )
 def test_a_mask_that_cannot_be_kept_to_is_refused(
     model: Path,

@@ -28,7 +28,7 @@ from tasks.commands.ledger import DONE, QUARANTINED, RESTORED, STARTED, Entry, L
 from tasks.commands.limits import MAX_PIXELS, MAX_SECONDS
 from tasks.commands.model_choice import champion_or_shipped, chosen_restorer
 from tasks.commands.outbox import QUARANTINE, sweep, write_quarantine
-from tasks.commands.plans import SUFFIXES, RestoreJob
+from tasks.commands.plans import SUFFIXES, RestoreJob, make_folder
 from tasks.commands.restore_files import Models, RestoreOptions, restore_one
 from tasks.stage.console import say
 
@@ -62,14 +62,18 @@ def one_pass(
 ) -> Counter[str] | None:
     """Restore what is new; return how many files were what, None while another pass is at work.
 
-    Raises ValueError, before any image is taken, for a device that is not there.
+    Raises ValueError, before any image is taken, for a device that is not there, and a limit that
+    lets none pass.
     """
+    if not max_seconds > 0:
+        raise ValueError(f"max_seconds: found {max_seconds}, needed more than 0")
+    RestoreOptions(Path(model), max_pixels=max_pixels)  # refuses what is out of range
     if not inbox.is_dir():
         raise ValueError(f"{inbox} is no folder; make it, or name the one that images arrive in")
     if out.resolve().is_relative_to(inbox.resolve()):
         raise ValueError(f"{out} lies inside {inbox}; choose a folder outside")
     pick_device(device)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     try:
         held = FileLock(out / LOCK).acquire(blocking=False)
     except Timeout:
@@ -187,9 +191,7 @@ class Worker:
 
     def _loaded(self) -> Models:
         if self.models is None:
-            models = Models(self._options(force=False))
-            models.load_all()
-            self.models = models
+            self.models = Models(self._options(force=False))
         return self.models
 
     def _options(self, force: bool) -> RestoreOptions:

@@ -15,6 +15,7 @@ from tasks.commands.photo import IFDS, Photo, PhotoError, same_bytes
 
 LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "lzma", "zstd")
 DEEP_FORMATS = {"PNG": deep_files.write_png, "TIFF": deep_files.write_tiff}
+OPAQUE = ("JPEG", "MPO", "PPM")
 LOSSY = 95  # where the input tells no quality
 LEAST = 90  # below it, compression would put back what was taken away
 # Luminance at quality 50, in the order of the file's zigzag (ITU-T T.81, table K.1)
@@ -103,8 +104,15 @@ def sideways(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def _planes(
     pixels: np.ndarray, photo: Photo, file_format: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return pixels and alpha as the file stores them, HWC, with a note where depth is lost."""
+    """Return pixels and alpha as the file stores them, HWC, with a note where depth is lost.
+
+    Raises PhotoError where the format has no place for transparency.
+    """
     alpha = photo.layers.alpha
+    if alpha is not None and file_format in OPAQUE:
+        raise PhotoError(
+            f"it has transparency, which {file_format} can't keep; name an output that ends in .png"
+        )
     layers = [pixels] if alpha is None else [pixels, alpha[:, :, None]]
     lost: tuple[str, ...] = ()
     if pixels.dtype == np.uint16 and file_format not in DEEP_FORMATS:

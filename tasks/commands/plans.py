@@ -8,6 +8,7 @@ from pathlib import Path
 from remint.images import imagefile
 from remint.ingest.items import unicode_text
 
+LISTED = 5  # of the files that are left out
 HEIF_SUFFIXES = (".heic", ".heif")
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif"),
@@ -74,6 +75,27 @@ def _plan_folder(
         raise ValueError(f"{source} holds no images; known endings: {' '.join(SUFFIXES)}")
     others = [unicode_text(str(path)) for path in files if path.suffix.lower() not in SUFFIXES]
     return [RestoreJob(source / path, out / path, str(path)) for path in images], others
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for what is written; ValueError, with the reason, where that can't be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{folder} can't be made a folder ({error.strerror}); name another OUT"
+        ) from None
+
+
+def left_out(others: list[str]) -> Iterator[str]:
+    """Yield sentences on the files of a folder that are no images; PDFs have one of their own."""
+    pdfs = [name for name in others if name.lower().endswith(".pdf")]
+    if pdfs:
+        yield f"{len(pdfs):,} PDF left out, which Remint does not read; save pages as PNG or TIFF"
+    rest = [name for name in others if name not in pdfs]
+    if rest:
+        more = f" and {len(rest) - LISTED:,} more" if len(rest) > LISTED else ""
+        yield f"left out as no images: {', '.join(rest[:LISTED])}{more}"
 
 
 def walk(folder: Path, failures: list[str]) -> Iterator[Path]:

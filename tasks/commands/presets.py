@@ -8,9 +8,11 @@ from typing import Any
 
 from ruamel.yaml import YAML, RoundTripRepresenter, ScalarNode
 
+from remint.core.dotted import dotted
 from tasks.stage import params, stage
 from tasks.stage.console import say
 
+TINY = "tiny"  # sets what no other preset does
 FOLDER = Path(__file__).with_name("presets")
 # Settings that a params file from before them lacks; a preset brings them along
 LATER = {"train_restorer.network.sharpening", "train_generator.network.solver"}
@@ -29,15 +31,42 @@ def apply_preset(name: str, path: str | Path = "params.yaml") -> list[str]:
     """
     if name not in names():
         raise ValueError(f"no preset {name}; there are {', '.join(names())}")
-    preset = round_trip().load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    preset = _preset(name)
+    if name != TINY and TINY in names():
+        _refuse_after_tiny(path, preset)
     return change(path, preset)
+
+
+def _preset(name: str) -> Any:
+    return round_trip().load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def _refuse_after_tiny(path: str | Path, preset: Mapping[str, Any]) -> None:
+    """Raise ValueError where the file holds what the preset tiny wrote and this one leaves."""
+    standing, written, over = map(dotted, (_read(path), _preset(TINY), preset))
+    left = {key: value for key, value in written.items() if key not in over}
+    if left and all(standing.get(key) == value for key, value in left.items()):
+        raise ValueError(
+            f"{path} follows the preset {TINY}, of which {len(left)} values would stay, such as "
+            f"{', '.join(list(left)[:3])}; take the defaults first (git checkout {path})"
+        )
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    if not Path(path).is_file():
+        raise ValueError(
+            f"there is no {path}; change to the folder that has it, or name the file by --params"
+        )
+    return params.read(path)
 
 
 def change(path: str | Path, values: Mapping[str, Any]) -> list[str]:
     """Write values into a params file, merged as a preset is; return the full keys that changed.
 
-    Raises ValueError for a key that the file does not have; it then stays as it was.
+    Raises ValueError for a file that can't be read, and for a key that it does not have; it then
+    stays as it was.
     """
+    _read(path)
     target, yaml = Path(path), round_trip()
     document = yaml.load(target.read_text(encoding="utf-8"))
     changed = merge(document, values)

@@ -27,11 +27,10 @@ from remint.restorer.shipped import members, suited
 from remint.restorer.tiling import Place, check_tiles, restore_image
 from tasks.commands import doubt_files, mask_files, photo, photo_writing
 from tasks.commands.limits import MAX_PIXELS, TILE
-from tasks.commands.plans import RestoreJob, plan, real_path
+from tasks.commands.plans import RestoreJob, left_out, make_folder, plan, real_path
 from tasks.stage.console import progress, say
 
 T = TypeVar("T")
-LISTED = 5
 WATCHED_PIXELS = 2**22  # from here on a picture shows its own progress
 
 
@@ -84,7 +83,8 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
     failures: list[str] = []
     jobs, others = plan(source, out, failures)
     models = Models(options)
-    sources, unreadable = {real_path(job.source) for job in jobs}, len(failures)
+    kept = [job.source for job in jobs] + ([options.mask] if options.mask else [])
+    sources, unreadable = set(map(real_path, kept)), len(failures)
     notes: Counter[str] = Counter()
     for job in progress(jobs, label="restore"):
         try:
@@ -112,20 +112,18 @@ class Models:
     def __init__(self, options: RestoreOptions) -> None:
         self.options = options
         self._loaded: dict[Path, Loaded] = {}
-        if suited(options.model, 3) == options.model:
-            self._load(options.model)  # a model that is no good is known before any picture
-
-    def load_all(self) -> None:
-        """Load now what pictures may need, so that a bad model is known before any of them."""
-        for folder in members(self.options.model):
-            self._load(suited(self.options.model, read_card(folder)["channels"]))
+        self._used: set[Path] = set()
+        for folder in members(options.model):  # one that is no good is known before any picture
+            self._load(suited(options.model, read_card(folder)["channels"]))
 
     def of(self, job: RestoreJob) -> Loaded:
-        """Return the model for one picture. Raises ValueError for one that can't be loaded."""
-        if self.options.model in self._loaded:
-            return self._loaded[self.options.model]
-        colour = job.source.is_file() and imagefile.stored_in_colour(job.source)
-        return self._load(suited(self.options.model, 3 if colour else 1))
+        """Return the model for one picture. Raises ValueError where there is none for it."""
+        folder = self.options.model
+        if folder not in self._loaded:  # it holds several
+            colour = job.source.is_file() and imagefile.stored_in_colour(job.source)
+            folder = suited(folder, 3 if colour else 1)
+        self._used.add(folder)
+        return self._load(folder)
 
     def _load(self, folder: Path) -> Loaded:
         if folder not in self._loaded:
@@ -143,7 +141,8 @@ class Models:
     @property
     def promises(self) -> list[str]:
         """What the maps of doubt that were made promise."""
-        return [promise(model.restorer.card) for model in self._loaded.values() if model.doubt]
+        used = (model for folder, model in self._loaded.items() if folder in self._used)
+        return [promise(model.restorer.card) for model in used if model.doubt]
 
 
 def restore_one(
@@ -161,7 +160,7 @@ def restore_one(
             raise ValueError(f"{written} is one of the originals, which are never overwritten")
         if os.path.lexists(written) and not options.force:
             raise ValueError(f"{written} exists already; --force overwrites")
-    job.target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(job.target.parent)
     with doubt_files.maps(doubt, job.target) as keep, replaced_file(job.target) as fresh:
         return _write_pages(job, restorer, options, fresh, keep)
 
@@ -217,9 +216,12 @@ def _restored(
     if options.mask is not None:
         mask_files.check_format(file_format, page.pages)
         mask = mask_files.read_mask(options.mask, given.shape[:2], options.max_pixels)
-        return mask_files.filled(given, mask, restore)  # what fills a hole may be of any brightness
-    restored = restore(given)
-    for sentence in suitability.drift_of(restorer.card, given, restored):
+        restored = mask_files.filled(given, mask, restore)
+        odd = [mask_files.UNFILLED] if mask_files.is_unfilled(restored, mask) else []
+    else:
+        restored = restore(given)
+        odd = list(suitability.drift_of(restorer.card, given, restored))
+    for sentence in odd:
         print(f"warning: {job.name}: {sentence}", file=sys.stderr)
     return restored
 
@@ -272,9 +274,5 @@ def _tell(done: int, out: Path, notes: Counter[str], others: list[str]) -> None:
     say(f"restored {done:,} image{'s' if done != 1 else ''} into {out}")
     for note, count in sorted(notes.items()):
         say(f"note: {note} ({count:,} image{'s' if count != 1 else ''})")
-    pdfs = sum(name.lower().endswith(".pdf") for name in others)
-    if pdfs:
-        say(f"note: {pdfs:,} PDF left out, which Remint does not read; save pages as PNG or TIFF")
-    if others:
-        more = f" and {len(others) - LISTED:,} more" if len(others) > LISTED else ""
-        say(f"note: left out as no images: {', '.join(others[:LISTED])}{more}")
+    for sentence in left_out(others):
+        say(f"note: {sentence}")
