@@ -34,6 +34,17 @@ def shown(path: Path) -> np.ndarray:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB")).astype(int)
 
 
+def test_to_look_for_a_champion_makes_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (tmp_path / "in").mkdir()
+    cli.main(["inbox", "in", "out", "--device", "cpu"])
+    assert "no restorer is champion yet" in capsys.readouterr().out
+    assert not list(tmp_path.glob("mlflow*"))
+
+
 def test_help_answers_without_importing_torch() -> None:
     code = "import sys, tasks.commands.cli as c; c.build_parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -53,9 +53,9 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     restore = verbs.add_parser(
         "restore",
         help="restore one's own images",
-        description="Restore an image, or every image below a folder. Names, formats, EXIF, "
-        "colour profiles and transparency are kept; originals are never touched. Exit status 1 "
-        "when an image could not be restored.",
+        description="Restore an image, or every image below a folder. Names, formats, EXIF "
+        "and transparency are kept; originals are never touched. Exit status 1 when an image could "
+        "not be restored.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     restore.set_defaults(run=_restore)
@@ -95,7 +95,7 @@ def _add_inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add = watched.add_argument
     add("inbox", metavar="IN", type=Path, help="the folder that is watched")
     add("out", metavar="OUT", type=Path, help="where results, ledger and quarantine list go")
-    add("--model", default="champion", help=MODEL_HELP)
+    add("--model", default="champion", help=f"{MODEL_HELP}; or a name of `remint models`")
     add(
         "--again",
         action="store_true",

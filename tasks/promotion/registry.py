@@ -17,6 +17,7 @@ from remint.core.fingerprint import model_fingerprint
 from tasks.tracking import runs
 from tasks.tracking.delivery import one_line
 from tasks.tracking.models import mlflow
+from tasks.tracking.store import is_begun
 
 ModelName = Literal["restorer", "generator"]
 REGISTERED = {"restorer": "remint-restorer", "generator": "remint-generator"}
@@ -49,7 +50,6 @@ class Registry:
 
     def __init__(self, name: ModelName) -> None:
         self.name, self.registered = name, REGISTERED[name]
-        self._client = mlflow.MlflowClient(runs.tracking_uri())
 
     def versions(self) -> list[Version]:
         """Return all versions, the newest first; none where nothing was registered."""
@@ -65,6 +65,8 @@ class Registry:
 
     def find(self, reference: str) -> Version | None:
         """Return the version with this alias or number; None where there is none."""
+        if not is_begun():
+            return None
         by = "get_model_version" + ("" if reference.isdigit() else "_by_alias")
         entry = self._ask("read", lambda c: _found(getattr(c, by), self.registered, reference))
         return None if entry is None else _version(entry, entry.aliases)
@@ -157,7 +159,7 @@ class Registry:
 
     def _ask(self, what: str, ask: Callable[[Any], Any]) -> Any:
         try:
-            return ask(self._client)
+            return ask(mlflow.MlflowClient(runs.tracking_uri()))
         except RegistryError:
             raise
         except Exception as error:

@@ -119,6 +119,12 @@ def tracking_uri() -> str:
     return f"{SQLITE}{repository_root() / uri.removeprefix(SQLITE)}"
 
 
+def is_begun() -> bool:
+    """Return whether the store may hold anything: a file that is not there is not made to see."""
+    uri = tracking_uri()
+    return not uri.startswith(SQLITE) or Path(uri.removeprefix(SQLITE)).exists()
+
+
 def _artifact_home() -> str | None:
     """Return where a new experiment keeps files: beside an SQLite store, else MLflow decides.
 
