@@ -14,8 +14,6 @@ from dvc.lock import make_lock
 from ruamel.yaml import YAML
 
 WORDS = r"warning: changed while {stage} ran: "  # what a stage says, see tasks/stage/standing.py
-
-
 ONE = Lock()  # of the threads of this process, which DVC's own lock does not tell apart
 
 

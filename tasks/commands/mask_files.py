@@ -36,8 +36,13 @@ def is_unfilled(image: np.ndarray, mask: np.ndarray) -> bool:
     image: uint8 or uint16 HWC; mask: bool HW.
     """
     around = cv2.dilate(mask.astype(np.uint8), np.ones((RING, RING), np.uint8)) > mask
-    off = np.abs(image.astype(np.float64) / _step(image) - FILL).max(axis=2)
-    return bool(around.any() and np.median(off[mask]) < NEAR and np.median(off[around]) > FAR)
+    return bool(around.any() and _off(image, mask) < NEAR and _off(image, around) > FAR)
+
+
+def _off(image: np.ndarray, where: np.ndarray) -> float:
+    """Return how many levels pixels lie from the grey of holes, the median of those selected."""
+    levels = image[where].astype(np.float64) / _step(image)
+    return float(np.median(np.abs(levels - FILL).max(axis=1)))
 
 
 def _step(image: np.ndarray) -> int:

@@ -43,8 +43,9 @@ def _printable(name: str | Path) -> str:
 
 def sweep(targets: Iterable[Path]) -> None:
     """Delete what processes that have ended left half-written of these files."""
-    for target in targets:
-        for partial in target.parent.glob(".*.partial"):
+    wanted = set(targets)
+    for folder in {target.parent for target in wanted}:
+        for partial in folder.glob(".*.partial"):
             name, _, pid = partial.name[1 : -len(".partial")].rpartition(".")
-            if name == target.name and pid.isdigit() and not pid_exists(int(pid)):
+            if folder / name in wanted and pid.isdigit() and not pid_exists(int(pid)):
                 partial.unlink(missing_ok=True)

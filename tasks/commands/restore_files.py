@@ -217,6 +217,7 @@ def _restored(
         mask_files.check_format(file_format, page.pages)
         mask = mask_files.read_mask(options.mask, given.shape[:2], options.max_pixels)
         restored = mask_files.filled(given, mask, restore)
+        # what fills a hole may be of any brightness, but for the grey that it had before
         odd = [mask_files.UNFILLED] if mask_files.is_unfilled(restored, mask) else []
     else:
         restored = restore(given)

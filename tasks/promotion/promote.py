@@ -79,7 +79,8 @@ def promote(registry: Registry, paths: figures.Paths) -> dict[str, Any]:
     tags = {f"data.{key}": value for key, value in figures.data(registry.name, paths).items()}
     challenger = registry.register(paths.model, example, tags)
     if challenger.tags.get(DECISION) == ROLLED_BACK:
-        reasons = ["it was rolled back by hand, so it stays back; another --rollback undoes that"]
+        undone = "another --rollback undoes that while it is the version before the champion"
+        reasons = [f"it was rolled back by hand, so it stays back; {undone}"]
         return _told(registry, challenger, Ruling(False, reasons), reasons, champion)
     registry.point(CHALLENGER, challenger)
     ruling = figures.decide(registry, champion, paths, config)
