@@ -1,11 +1,13 @@
 """`remint restore` on images as people have them, with a tiny untrained model."""
 
+import errno
 import io
 import os
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -251,6 +253,24 @@ def test_images_above_the_pixel_limit_and_missing_inputs_are_refused(
     assert restore(model, tmp_path / "absent", tmp_path / "o") == 1
     assert restore(tmp_path, tmp_path / "a.png", tmp_path / "o") == 1
     assert "needed a trained restorer" in capsys.readouterr().err
+
+
+def test_where_nothing_may_be_written_the_folder_is_named_and_no_hidden_file(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    opened = Path.open
+
+    def refuse(path: Path, *given: Any, **options: Any) -> Any:
+        if path.name.endswith(".partial"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *given, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert restore(model, tmp_path / "a.png", tmp_path / "out") == 1
+    told = capsys.readouterr().err
+    assert f"{tmp_path / 'out'} can't be written to (Permission denied)" in told
+    assert ".partial" not in told
 
 
 def test_a_broken_xmp_packet_is_written_anew_and_said_to(

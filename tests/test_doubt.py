@@ -222,6 +222,18 @@ def test_16_bits_and_pages_have_maps_too(model: Path, tmp_path: Path) -> None:
         assert image.size == (32, 24) and image.mode == "L"
 
 
+def test_no_map_takes_the_place_of_another_picture(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "a.png.doubt.png"):
+        Image.fromarray(scene()).save(tmp_path / "in" / name)
+    assert restore(model, tmp_path / "in", tmp_path / "out", "--doubt", "--force") == 1
+    assert "not restored: a.png: its map of doubt would lie where" in capsys.readouterr().err
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert made == ["a.png.doubt.png", "a.png.doubt.png.doubt.png"]
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -56,6 +56,9 @@ class Same:
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         return batch
 
+    def overlap(self, tile: int, asked: int | None) -> int:
+        return 6 if asked is None else asked
+
 
 class Blur(Same):
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
@@ -146,6 +149,7 @@ def test_figures_do_not_depend_on_the_batch_or_on_tiles_for_a_local_network(fold
         dataclasses.replace(CONFIG, batch=1),
         dataclasses.replace(CONFIG, batch=7),
         dataclasses.replace(CONFIG, tile=18, overlap=8),
+        dataclasses.replace(CONFIG, tile=18, overlap=None),
     ):
         other = measure(folder, Blur(), config)
         assert list(other["id"]) == list(whole["id"])

@@ -17,7 +17,7 @@ from remint.classifier.teacher import TeacherConfig
 from remint.export.card import PapersConfig
 from remint.export.destination import folder_name
 from remint.export.export import Summary, export
-from remint.export.filters import FilterConfig
+from remint.export.filters import FILTERS, FilterConfig
 from remint.export.marking import SigningConfig
 from remint.export.minting import ExportConfig
 from remint.export.reals import RealsConfig
@@ -304,6 +304,19 @@ def test_an_unlabelled_set_has_no_labels_in_any_format(tmp_path: Path) -> None:
         "unlabelled"
     ]
     assert "unconditional-image-generation" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_card_says_which_filters_ran_and_whether_copies_were_looked_for(
+    made: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    unfiltered = replace(CONFIG, filters=FilterConfig(None, False, None, None, None, None))
+    export(FakeMinter(NAMES), None, unfiltered, tmp_path / "out", [])
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Nobody looked for images that are nearly copies" in card
+    assert card.count("not looked for") == len(FILTERS) and "copy check" not in card
+    card = (made[0] / "README.md").read_text()
+    assert "The filters look for copies" in card and "suspected copies: nearer" in card
+    assert card.count("not looked for") == 2  # no confidence, no discriminator
 
 
 def test_an_export_never_overwrites_and_never_lands_among_data(

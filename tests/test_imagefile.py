@@ -20,6 +20,7 @@ from remint.images.imagefile import (
     stored_in_colour,
     to_channels,
 )
+from remint.images.layers import layers_of
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 CORNERS = np.array([[RED, GREEN, BLUE], [RED, RED, BLUE]], np.uint8)  # 2 x 3, no symmetry
@@ -133,6 +134,18 @@ def test_cmyk_becomes_rgb():
     data = encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
     red, green, blue = decode(data)[4, 4].tolist()
     assert red > 240 and green < 15 and blue < 15
+
+
+def test_cielab_becomes_rgb_and_says_so():
+    lab = ImageCms.applyTransform(
+        Image.new("RGB", (8, 8), RED),
+        ImageCms.buildTransform(
+            ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+        ),
+    )
+    layers = layers_of(Image.open(io.BytesIO(encoded(lab, "TIFF"))))
+    assert layers.changes == ("CIELAB became RGB",)
+    assert np.abs(layers.pixels[4, 4].astype(int) - RED).max() <= 8
 
 
 def test_a_profile_of_another_colour_space_is_ignored():

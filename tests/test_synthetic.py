@@ -11,7 +11,7 @@ import pytest
 from remint.classifier.teacher import TeacherConfig
 from remint.core.ranges import check
 from remint.export.card import PapersConfig
-from remint.export.filtering import Filter, absent, build_filters, filtered
+from remint.export.filtering import Filter, absent, build_filters, filtered, rejecting
 from remint.export.filters import FILTERS, SETTINGS, Candidate, FilterConfig, MintedBatch
 from remint.export.marking import SigningConfig
 from remint.export.minting import (
@@ -129,6 +129,12 @@ def test_some_classes_alone_are_minted_under_their_own_numbers() -> None:
     only = replace(CONFIG, classes=("high",))
     assert wanted(only, names, None).tolist() == [0, 0, 5]
     assert wanted(replace(only, balance=True), names, np.array([10, 4, 7])).tolist() == [0, 0, 3]
+    with pytest.raises(ValueError, match=r"no class that was asked for has fewer.*largest \(10\)"):
+        wanted(
+            replace(CONFIG, classes=("low",), balance=True, per_class=0),
+            names,
+            np.array([10, 4, 7]),
+        )
     with pytest.raises(ValueError, match=r"found tall.*low, mid, high"):
         wanted(replace(CONFIG, classes=("tall",)), names, None)
 
@@ -231,6 +237,14 @@ def test_filters_that_cannot_be_had_are_said_so() -> None:
     notes = " ".join(absent(replace(ALL, discriminator=0.1), None, None))
     assert "No real set" in notes and "confidence" in notes and "discriminator" in notes
     assert not absent(OFF, None, None)
+
+
+def test_a_filter_counts_as_able_to_reject_where_it_runs_with_a_limit(reals: RealSide) -> None:
+    config = replace(ALL, discriminator=0.1)
+    limits = np.zeros(3, np.float32)
+    assert set(rejecting(config, reals, limits)) == set(FILTERS)
+    assert rejecting(config, None, None) == ["validity", "exact_duplicate"]
+    assert rejecting(OFF, reals, None) == []
 
 
 def test_an_unlabelled_colour_set_is_filtered_without_a_classifier(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LONGEST = 200  # bytes of a name that a hidden sibling carries whole
+PARTIAL, OLD = ".partial", ".old"  # how hidden names end: of what is written, of what it replaces
 MANY = 100  # files from which one sync of everything is cheaper than one each
 
 
@@ -21,7 +22,7 @@ def replaced_folder(path: Path | str) -> Iterator[Path]:
     target = Path(path).absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     settle_leftovers(target)
-    partial = _hidden(target, "partial")
+    partial = _hidden(target, PARTIAL)
     partial.mkdir()
     try:
         yield partial
@@ -55,7 +56,7 @@ def resumed_folder(path: Path | str, key: str) -> Path:
 
 
 def _swap(partial: Path, target: Path) -> None:
-    old = _hidden(target, "old")
+    old = _hidden(target, OLD)
     if target.exists() or target.is_symlink():
         target.rename(old)
     try:
@@ -91,7 +92,7 @@ def _sync(path: Path) -> None:
 
 def _hidden(target: Path, ending: str) -> Path:
     """Return a hidden sibling of `target` for this process, however long its name is."""
-    return target.with_name(f".{_short(target.name)}.{os.getpid()}.{ending}")
+    return target.with_name(f".{_short(target.name)}.{os.getpid()}{ending}")
 
 
 def _short(name: str) -> str:
@@ -106,8 +107,8 @@ def settle_leftovers(path: Path | str) -> None:
     short = _short(target.name)
     for leftover in target.parent.glob(f".{_escaped(short)}.*"):
         pid = leftover.name[len(short) + 2 :].partition(".")[0]
-        if leftover.suffix in (".partial", ".old") and pid.isdigit() and not _alive(int(pid)):
-            if leftover.suffix == ".old" and not os.path.lexists(target):
+        if leftover.suffix in (PARTIAL, OLD) and pid.isdigit() and not _alive(int(pid)):
+            if leftover.suffix == OLD and not os.path.lexists(target):
                 leftover.rename(target)
             else:
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -134,7 +135,7 @@ def replaced_file(path: Path | str, synced: bool = True) -> Iterator[Path]:
     synced: it is on the disk by then; else, once the power has gone, it may be there and not whole.
     """
     target = Path(path).absolute()
-    partial = _hidden(target, "partial")
+    partial = _hidden(target, PARTIAL)
     try:
         yield partial
         if synced:

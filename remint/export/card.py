@@ -32,12 +32,17 @@ LIMITS = """\
 - These images were made by a model. They show no real object, person or event, and their labels
   are what the model was asked for, not what somebody saw.
 - They can be no more varied than what the generator was trained on, and repeat its biases.
-- The filters look for copies of training images in small pixels and by alignment, noise and small
-  shifts included. That is a copy check, not a proof of privacy.
+{copies}
 - Figures taken on these images say how well something does on these images. Test on real ones.
 - Every PNG says in its XMP metadata that it was made by a trained model (IPTC DigitalSourceType
   `trainedAlgorithmicMedia`). Programs that re-save an image drop that mark.
 """
+COPIES_SOUGHT = """\
+- The filters look for copies of training images in small pixels and by alignment, noise and small
+  shifts included. That is a copy check, not a proof of privacy."""
+COPIES_NOT_SOUGHT = """\
+- Nobody looked for images that are nearly copies of training images: that filter did not run. Some
+  may be, with what those images show of people or things."""
 DISTILLATION = (
     "`soft_label` holds that classifier's probability of every class, in the order of the class "
     "numbers. Learning from it is distillation: what is gained comes from the classifier, which "
@@ -71,7 +76,8 @@ class ExportFacts:
     """Where an export comes from.
 
     model, data: hashes of the generator's weights and of the real set (None: none was given).
-    card: of the generator. size, channels: of the images. signed: with C2PA.
+    card: of the generator. size, channels: of the images. filters: names of those that could reject
+    an image. signed: with C2PA.
     """
 
     model: str
@@ -82,6 +88,7 @@ class ExportFacts:
     class_names: Sequence[str]
     seed: int
     formats: Sequence[str]
+    filters: Sequence[str]
     signed: bool
     papers: PapersConfig
 
@@ -106,12 +113,12 @@ def card(
             "",
             "## Figures",
             "",
-            *_figures(counts, metrics),
+            *_figures(facts, counts, metrics),
             *(["", *(f"- {note}" for note in notes)] if notes else []),
             "",
             "## Limits",
             "",
-            LIMITS,
+            LIMITS.format(copies=_copies(facts)),
         ]
     )
 
@@ -187,13 +194,17 @@ def _training(facts: Mapping[str, Any]) -> str:
     return told + (f"{seen:,} images seen in training, " if isinstance(seen, int) else "")
 
 
-def _figures(counts: Counts, metrics: Mapping[str, float]) -> Iterator[str]:
-    yield (
-        f"{metrics['minted']:,.0f} images were minted, {metrics['kept_share']:.1%} of them kept. "
-        "Rejected:"
-    )
+def _copies(facts: ExportFacts) -> str:
+    return COPIES_SOUGHT if "training_copy" in facts.filters else COPIES_NOT_SOUGHT
+
+
+def _figures(facts: ExportFacts, counts: Counts, metrics: Mapping[str, float]) -> Iterator[str]:
+    minted, kept = metrics["minted"], metrics["kept_share"]
+    yield f"{minted:,.0f} images were minted, {kept:.1%} of them kept. Rejected:"
     yield ""
-    yield from (f"- {words}: {metrics[f'rejected_{name}']:,.0f}" for name, words in FILTERS.items())
+    for name, words in FILTERS.items():
+        rejected = f"{metrics[f'rejected_{name}']:,.0f}"
+        yield f"- {words}: {rejected if name in facts.filters else 'not looked for'}"
     yield ""
     if "filter_classifier_accuracy" in metrics:
         yield (

@@ -14,7 +14,7 @@ from remint.core.stores import Place
 from remint.export.card import ExportFacts, card
 from remint.export.counts import Counts
 from remint.export.destination import check_destination, check_fresh
-from remint.export.filtering import absent, build_filters
+from remint.export.filtering import absent, build_filters, rejecting
 from remint.export.filters import Candidate
 from remint.export.kept import KeptMinter, kept_filters
 from remint.export.marking import Encoder, marking_encoder
@@ -75,7 +75,7 @@ def export(
     limits = discriminator_limits(model, config.filters.discriminator, config.seed)
     filters = kept_filters(build_filters(config.filters, reals, model.logits, limits), kept)
     counts = Counts(model.class_names or ["(unlabelled)"], want)
-    facts = _facts(model, reals, config)
+    facts = _facts(model, reals, config, rejecting(config.filters, reals, limits))
     with replaced_folder(out) as folder:
         with ExitStack() as stack:
             rejected = stack.enter_context(Rejected(folder / "rejected.csv", model.class_names))
@@ -111,7 +111,9 @@ def _reals(
     return read_reals(clean, shape, model.classes, config.reals, config.seed, device, kept)
 
 
-def _facts(model: Model, reals: RealSide | None, config: ExportConfig) -> ExportFacts:
+def _facts(
+    model: Model, reals: RealSide | None, config: ExportConfig, filters: Sequence[str]
+) -> ExportFacts:
     return ExportFacts(
         model=model.fingerprint,
         data=None if reals is None else reals.fingerprint,
@@ -121,6 +123,7 @@ def _facts(model: Model, reals: RealSide | None, config: ExportConfig) -> Export
         class_names=model.class_names,
         seed=config.seed,
         formats=config.formats,
+        filters=filters,
         signed=bool(config.c2pa.certificate),
         papers=config.papers,
     )

@@ -74,6 +74,20 @@ def build_filters(
     return sorted(filters, key=lambda filter_: order.index(filter_.name))
 
 
+def rejecting(config: FilterConfig, reals: RealSide | None, limits: np.ndarray | None) -> list[str]:
+    """Return the names of the filters that can reject an image, in order."""
+    classified = reals is not None and reals.classifier is not None
+    able = {
+        "validity": config.least_deviation is not None,
+        "exact_duplicate": config.exact_duplicates,
+        "confidence": classified and config.confidence is not None,
+        "discriminator": limits is not None,
+        "training_copy": reals is not None and config.training_copy is not None,
+        "near_duplicate": reals is not None and config.near_duplicate is not None,
+    }
+    return [name for name in FILTERS if able[name]]
+
+
 def absent(config: FilterConfig, reals: RealSide | None, limits: np.ndarray | None) -> list[str]:
     """Return a sentence for every filter that was asked for and cannot be had."""
     notes = []

@@ -99,7 +99,12 @@ def wanted(
         want = level - counts
     want = np.where(asked, want, 0)
     if not want.any():
-        raise ValueError("the real classes are balanced already; set per_class to more than theirs")
+        whose = "the real classes are balanced already"
+        if config.classes:
+            whose = (
+                f"no class that was asked for has fewer real images than the largest ({level:,})"
+            )
+        raise ValueError(f"{whose}; set per_class to more than theirs")
     return want
 
 

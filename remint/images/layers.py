@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageCms
 ORIENTATION = ExifTags.Base.Orientation
 DEEP = 65535  # the white of 16 bits
 CMYK_TO_RGB = "CMYK became RGB"
+LAB_TO_RGB = "CIELAB became RGB"
 DEEP_TO_EIGHT = "16 bits a channel became 8"
 _SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
 
@@ -134,6 +135,7 @@ def _decoded(image: Image.Image, data: bytes | None, frame: int, profile: bytes 
     told = {
         DEEP_TO_EIGHT: data is not None,
         CMYK_TO_RGB: image.mode == "CMYK",
+        LAB_TO_RGB: image.mode == "LAB",
         "the colours of another profile became sRGB": foreign,
         "black and white became grey": image.mode == "1",
     }

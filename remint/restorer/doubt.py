@@ -8,7 +8,6 @@ errors:
     ValueError   the model has no map, or can't promise one for what is asked
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from torch import nn
 
 from remint.core.arrays import to_tensor
 from remint.networks.weights import read_network
-from remint.restorer.restorer import CARD, Restorer
+from remint.restorer.restorer import Restorer
 
 WEIGHTS = "doubt.safetensors"
 SECTION = "doubt"  # of a model's card
@@ -163,9 +162,3 @@ def refuse_other_blend(restorer: Restorer) -> None:
             f"the map of doubt was made for interpolation {made:g} and {restorer.interpolation:g} "
             "was asked for, of which it knows nothing; leave one of the two out"
         )
-
-
-def read_card_section(folder: Path) -> dict[str, Any]:
-    """Return what the card of a model's folder says of its map; empty where it says nothing."""
-    section: dict[str, Any] = json.loads((folder / CARD).read_text()).get(SECTION) or {}
-    return section

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -58,10 +58,10 @@ class EvaluateRestorerConfig:
     interpolation: 0 fidelity to 1 adversarial weights, None for the model's default. ensemble:
     every image is restored in its eight turns and flips, which the figures say. batch: images of
     one size at once, of no more pixels than a tile together. tile, overlap: px, for images larger
-    than a tile. tuning_images: pairs a slice by which the classical method's strength is chosen, 0
-    for no classical rows. resamples, confidence: of the bootstrap intervals. gallery: images a
-    group. published_weights: of LPIPS and FID, `present` where they lie on this disk alone, or
-    `auto`, fetched once.
+    than a tile; overlap None: what the model asks for. tuning_images: pairs a slice by which the
+    classical method's strength is chosen, 0 for no classical rows. resamples, confidence: of the
+    bootstrap intervals. gallery: images a group. published_weights: of LPIPS and FID, `present`
+    where they lie on this disk alone, or `auto`, fetched once.
     """
 
     seed: Seed
@@ -71,7 +71,7 @@ class EvaluateRestorerConfig:
     ensemble: bool
     batch: Annotated[int, Ge(1), Le(65_536)]
     tile: Annotated[int, Ge(1), Le(65_536)]
-    overlap: Annotated[int, Ge(0), Le(32_768)]
+    overlap: Annotated[int, Ge(0), Le(32_768)] | None
     tuning_images: Annotated[int, Ge(0), Le(10**6)]
     resamples: Resamples
     confidence: InnerShare
@@ -80,7 +80,15 @@ class EvaluateRestorerConfig:
     features: FeaturesConfig
 
     def __post_init__(self) -> None:
-        check_tiles(self.tile, self.overlap)
+        check_tiles(self.tile, self.overlap or 0)
+
+
+class Tiled(Network, Protocol):
+    """A network that knows how far its tiles must overlap."""
+
+    def overlap(self, tile: int, asked: int | None) -> int:
+        """Return the px asked for, if None those that tiles of that side need."""
+        ...
 
 
 class Targets:
@@ -134,14 +142,15 @@ def tune_classical(
 
 
 def restore_rows(
-    restorer: Network, rows: Iterable[tuple[Row, np.ndarray]], config: EvaluateRestorerConfig
+    restorer: Tiled, rows: Iterable[tuple[Row, np.ndarray]], config: EvaluateRestorerConfig
 ) -> Iterator[tuple[Row, np.ndarray, np.ndarray]]:
     """Yield (row, damaged, restored) in order; neighbours of one size share a batch."""
     network = ensembled(restorer, config.ensemble)
     for batch in restored_at_once(rows, config, lambda row: row[1].shape):
         images = np.stack([image for _, image in batch])
         if max(images.shape[1:3]) > config.tile:
-            outputs = restore_image(network, images[0], config.tile, config.overlap)[None]
+            overlap = restorer.overlap(config.tile, config.overlap)
+            outputs = restore_image(network, images[0], config.tile, overlap)[None]
         else:
             outputs = restore_batch(network, images)
         for (row, image), output in zip(batch, outputs, strict=True):
@@ -158,7 +167,7 @@ def restored_at_once(
 
 
 def evaluate(
-    restorer: Network,
+    restorer: Tiled,
     rows: Iterable[tuple[Row, np.ndarray]],
     targets: Targets,
     tuned: Mapping[Slice, TunedMethod],

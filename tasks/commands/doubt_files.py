@@ -1,6 +1,6 @@
 """Maps of doubt by `--doubt`: a grey PNG beside each picture, v meaning v levels of 255."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from PIL import Image
 
 from remint.core.atomic import replaced_file
 from remint.restorer.doubt import Doubt
+from tasks.commands.plans import RestoreJob
 
 Keep = Callable[[np.ndarray, np.ndarray], None]  # given and restored pixels of a page
 
@@ -19,6 +20,18 @@ def beside(target: Path) -> Path:
     The whole name is kept, since a.png may lie in the same folder.
     """
     return target.with_name(f"{target.name}.doubt.png")
+
+
+def apart(jobs: Sequence[RestoreJob], failures: list[str]) -> list[RestoreJob]:
+    """Return the jobs whose maps lie in no other picture's place; `failures` has the others."""
+    targets = {job.target for job in jobs}
+    clashing = [job for job in jobs if beside(job.target) in targets]
+    failures += [
+        f"{job.name}: its map of doubt would lie where another picture goes, "
+        f"{beside(job.target).name}; rename one"
+        for job in clashing
+    ]
+    return [job for job in jobs if job not in clashing]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from psutil import pid_exists
 
-from remint.core.atomic import replaced_file
+from remint.core.atomic import PARTIAL, replaced_file
 from tasks.commands.ledger import Ledger
 
 QUARANTINE = "quarantine.csv"
@@ -45,7 +45,7 @@ def sweep(targets: Iterable[Path]) -> None:
     """Delete what processes that have ended left half-written of these files."""
     wanted = set(targets)
     for folder in {target.parent for target in wanted}:
-        for partial in folder.glob(".*.partial"):
-            name, _, pid = partial.name[1 : -len(".partial")].rpartition(".")
+        for partial in folder.glob(f".*{PARTIAL}"):
+            name, _, pid = partial.name[1 : -len(PARTIAL)].rpartition(".")
             if folder / name in wanted and pid.isdigit() and not pid_exists(int(pid)):
                 partial.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from remint.core.atomic import PARTIAL
 from remint.images import imagefile
 from remint.ingest.items import unicode_text
 
@@ -85,6 +86,13 @@ def make_folder(folder: Path) -> None:
         raise ValueError(
             f"{folder} can't be made a folder ({error.strerror}); name another OUT"
         ) from None
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a picture failed in one line; of a hidden file that can't be written, where."""
+    if isinstance(error, OSError) and str(error.filename).endswith(PARTIAL):
+        return f"{Path(error.filename).parent} can't be written to ({error.strerror})"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def left_out(others: list[str]) -> Iterator[str]:

@@ -27,7 +27,7 @@ from remint.restorer.shipped import members, suited
 from remint.restorer.tiling import Place, check_tiles, restore_image
 from tasks.commands import doubt_files, mask_files, photo, photo_writing
 from tasks.commands.limits import MAX_PIXELS, TILE
-from tasks.commands.plans import RestoreJob, left_out, make_folder, plan, real_path
+from tasks.commands.plans import RestoreJob, left_out, make_folder, plan, real_path, reason_of
 from tasks.stage.console import progress, say
 
 T = TypeVar("T")
@@ -82,6 +82,7 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
         raise ValueError(f"--mask is for one picture and {source} is a folder; name the picture")
     failures: list[str] = []
     jobs, others = plan(source, out, failures)
+    jobs = doubt_files.apart(jobs, failures) if options.doubt else jobs
     models = Models(options)
     kept = [job.source for job in jobs] + ([options.mask] if options.mask else [])
     sources, unreadable = set(map(real_path, kept)), len(failures)
@@ -90,7 +91,7 @@ def restore(source: Path, out: Path, options: RestoreOptions) -> int:
         try:
             notes.update(restore_one(job, models.of(job), options, sources))
         except Exception as error:  # decoders throw what they like at a broken file
-            failures.append(f"{job.name}: {_sentence(error)}")
+            failures.append(f"{job.name}: {reason_of(error)}")
     _tell(len(jobs) - len(failures) + unreadable, out, notes, others)
     for sentence in models.promises:
         say(f"doubt: {sentence}")
@@ -265,10 +266,6 @@ def _format(job: RestoreJob, page: photo.Photo) -> str:
     if job.source.suffix.lower() == job.target.suffix.lower():
         return page.file_format
     return Image.registered_extensions()[job.target.suffix.lower()]
-
-
-def _sentence(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _tell(done: int, out: Path, notes: Counter[str], others: list[str]) -> None:
