@@ -35,12 +35,13 @@ run: $(STAMP) ## do what has changed, both halves at once (GOAL=a stage: up to t
 	@python -m flows.together $(GOAL); \
 	[ ! -e $(REPORT) ] || echo "The report: $(CURDIR)/$(REPORT)"
 
+# three tests at once on two cores, since those with servers wait most of their time
 test: $(TESTS) ## lint, types, the arrows between rooms, and tests
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 flow: $(STAMP) ## the same as run, inside a Prefect flow (FLOW=restoration, augmentation or pipeline)
 	@python -m flows.pipeline $(FLOW)

@@ -23,16 +23,16 @@ from tests.servers import DVC_YAML, Server, free_port, quick_repository
 pytestmark = pytest.mark.slow
 LONGER = {
     "train_generator": {
-        "budget": {"images": 32000},
-        "snapshots": {"every": 16000},
-        "loop": {"sample_every": 16000, "checkpoint_every": 4000},
+        "budget": {"images": 16000},
+        "snapshots": {"every": 8000},
+        "loop": {"sample_every": 8000, "checkpoint_every": 4000},
     }
 }
 
 
 @pytest.fixture(scope="module")
 def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a clean set, and parameters of a generator's training of half a minute."""
+    """A folder with a clean set, and parameters of a generator's training of 16,000 images."""
     folder = tmp_path_factory.mktemp("prepared")
     shutil.copy(root / "params.yaml", folder)
     (folder / "dvc.yaml").touch()
@@ -60,6 +60,7 @@ def store(tmp_path: Path, spawn: Spawner) -> Server:
 def train(folder: Path, store: Server, model: str) -> Child:
     """Start a training that logs to this store."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"  # each waits longer than the one before
     environment["MLFLOW_TRACKING_URI"] = store.health.removesuffix("/health")
     command = [sys.executable, "-m", "tasks.train_generator", "data/clean", model]
     return store.spawn(command, folder / f"{model}.log", environment, cwd=folder)

@@ -52,7 +52,7 @@ class Warm:
 
 def main(line: Connection, modules: Sequence[str]) -> None:
     """Read in the modules, then fork for each order, and tell its process and its status."""
-    for name in modules:
+    for name in (*modules, "torch._dynamo"):  # which the first optimiser reads in, for 2 s
         importlib.import_module(name)
     while True:
         try:

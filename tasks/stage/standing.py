@@ -7,6 +7,7 @@ was used. The stage says so at its end; a flow reads that line and leaves the st
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def watched(stage: str, root: Path) -> Iterator[None]:
 
 def standing(stage: str, root: Path) -> dict[str, str]:
     """Return the hash of every Python file and section of parameters that `stage` depends on."""
-    graph = YAML(typ="safe", pure=True).load(root / "dvc.yaml") or {}
+    graph = _parsed((root / "dvc.yaml").read_text(encoding="utf-8")) or {}
     written = graph.get("stages", {}).get(stage, {})
     hashes = {
         file.relative_to(root).as_posix(): _hash(file.read_bytes())
@@ -47,11 +48,16 @@ def standing(stage: str, root: Path) -> dict[str, str]:
         for file in _code(root / dependency)
     }
     sections = [name for name in written.get("params", []) if isinstance(name, str)]
-    values = YAML(typ="safe", pure=True).load(root / "params.yaml") if sections else {}
+    values = _parsed((root / "params.yaml").read_text(encoding="utf-8")) if sections else {}
     for name in sections:
         value = json.dumps(_as_compared(_at(values, name)), sort_keys=True, default=str)
         hashes[f"params.yaml: {name}"] = _hash(value.encode())
     return hashes
+
+
+@lru_cache(maxsize=4)  # a page asks after each stage, and parsing takes 0.1 s
+def _parsed(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def subject(stage: str, prints: Mapping[str, str]) -> dict[str, str]:
