@@ -248,6 +248,25 @@ def test_alignment_sees_a_fine_texture_that_small_pixels_average_away() -> None:
     assert detected[0] < 0.8 and detected[1] == 1.0
 
 
+def test_pictures_of_little_contrast_are_no_copies_for_lying_near_and_copies_are() -> None:
+    def faint(images: np.ndarray) -> np.ndarray:
+        return np.rint(128 + (images.astype(float) - 128) / 40).astype(np.uint8)
+
+    training = faint(TRAIN)
+    for minted, identical in ((faint(blobs(150, 4)), 0), (training[:150], 150)):
+        groups = Groups(*map(labelled, (training, faint(VAL), faint(TEST), minted)))
+        found = CopyStudy(groups, [PixelSpace(training, SHIFT)], 0.02)
+        assert np.median(found.synthetic.by_space["pixels"].nearest) < 2.0
+        suspects = found.suspects(2.0)
+        assert suspects["identical"] == identical
+        assert verdict(suspects, SELFTEST, []).startswith("Copies: ") == bool(identical)
+
+
+def test_as_many_equal_images_as_among_real_ones_are_no_news() -> None:
+    usual = HONEST.suspects(2.0) | {"identical": 3, "identical_p": 0.4}
+    assert not verdict(usual, SELFTEST, []).startswith("Copies")
+
+
 def test_a_check_that_misses_planted_copies_cannot_tell() -> None:
     blind = [{**row, "detected_share": 0.24} for row in SELFTEST]
     said = verdict(HONEST.suspects(2.0), blind, HONEST.space_rows())

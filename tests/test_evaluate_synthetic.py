@@ -175,6 +175,25 @@ def test_without_what_the_export_kept_back_its_arms_are_left_out(tmp_path: Path)
     assert "no arm of 'synthetic only, unfiltered' and of 'synthetic only, soft labels" in notes
 
 
+def test_test_images_without_a_label_and_an_export_without_a_teacher_are_told(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        replace(row, label=None) if row.split == "test" and number % 2 else row
+        for number, row in enumerate(records({"train": 90, "val": 60, "test": 60}, 1, 3))
+    ]
+    write(tmp_path / "clean", rows, metadata={"class_names": ["0", "1", "2"], "channels": 1})
+    origin = {"synthetic": {"data": ImageSet(tmp_path / "clean").fingerprint}}
+    make(tmp_path / "synthetic" / "set", {"train": 60}, 2, 3, **origin)
+    withhold(tmp_path, 3)
+    (tmp_path / "withheld" / TEACHER).unlink()
+    run(tmp_path)
+    notes = " ".join(loaded(tmp_path, "utility.json")["notes"])
+    assert "30 test images without a label were left out" in notes
+    assert "Accuracy is of 30 real test images" in notes
+    assert "no arm of 'synthetic only, soft labels" in notes
+
+
 def test_each_fraction_gets_its_verdict_in_words(folder: Path) -> None:
     rows = {
         (r["fraction"], r.get("comparison")): r for r in loaded(folder, "utility.json")["verdicts"]

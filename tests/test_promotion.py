@@ -14,6 +14,7 @@ FIGURES = {
     "coverage": 0.85,
     "gain_points": 0.0,
     "copy_identical": 0.0,
+    "copy_identical_p": 1.0,
     "copy_suspected_p": 0.9,
     "copy_suspected_share": 0.001,
     "copy_suspected_share_held_out": 0.01,
@@ -93,13 +94,26 @@ def test_a_generator_wins_by_more_than_the_errors_of_both() -> None:
     [
         ({"coverage": 0.80}, "coverage changes by -0.050"),
         ({"gain_points": -1.5}, "a classifier changes by -1.50 points"),
-        ({"copy_identical": 2.0}, "2 minted images are training images"),
+        ({"copy_identical": 2.0, "copy_identical_p": 0.0}, "2 minted images are training images"),
         ({"copy_suspected_p": 0.01, "copy_suspected_share": 0.2}, "20.0% of the minted"),
     ],
 )
 def test_a_better_kid_does_not_excuse(change: dict[str, float], word: str) -> None:
     found = judge_generator({**FIGURES, "kid_efflite0": 0.001, **change}, FIGURES, GENERATOR)
     assert not found.promoted and any(word in reason for reason in found.reasons)
+
+
+def test_without_classes_usefulness_is_not_asked_and_that_is_said() -> None:
+    unlabelled = {name: value for name, value in FIGURES.items() if name != "gain_points"}
+    found = judge_generator({**unlabelled, "kid_efflite0": 0.001}, unlabelled, GENERATOR)
+    assert found.promoted and "measured of neither" in found.reasons[-1]
+    with pytest.raises(ValueError, match="hold no gain_points"):
+        judge_generator(unlabelled, FIGURES, GENERATOR)
+
+
+def test_as_many_training_images_as_held_out_ones_forbid_nothing() -> None:
+    usual = {**FIGURES, "kid_efflite0": 0.001, "copy_identical": 2.0, "copy_identical_p": 0.6}
+    assert judge_generator(usual, FIGURES, GENERATOR).promoted
 
 
 def test_a_missing_figure_is_named() -> None:

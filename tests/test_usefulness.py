@@ -109,6 +109,13 @@ def test_equal_arms_differ_by_nothing() -> None:
     assert crossed_estimate(np.zeros((5, 30)), 0.95) == Estimate(0.0, 0.0, 0.0, 1.0)
 
 
+def test_seeds_that_gain_equally_many_images_but_not_the_same_leave_room_for_chance() -> None:
+    shares = np.zeros((5, 100))
+    shares[np.arange(5), np.arange(5)] = 1.0
+    found = crossed_estimate(shares, 0.95)
+    assert found.mean == 0.01 and found.low < 0.005 and found.high > 0.015 and found.p > 0.001
+
+
 def test_one_seed_has_no_interval() -> None:
     with pytest.raises(ValueError, match="two seeds"):
         crossed_estimate(np.zeros((1, 30)), 0.95)

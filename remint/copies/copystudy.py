@@ -10,7 +10,7 @@ from remint.copies.copycheck import authentic, compare_distances, excess_p, susp
 from remint.copies.planting import Alteration, plant
 from remint.core.randomness import generator
 from remint.images.labelled import Labelled
-from remint.metrics.spaces import Space
+from remint.metrics.spaces import Space, same_levels
 from remint.metrics.suspects import Alarm, Lookup, calibrate, look
 
 LEAST_HELD_OUT = 50  # images of val, and of test, below which a threshold is a guess
@@ -82,19 +82,29 @@ class CopyStudy:
     def suspects(self, identical_rms: float) -> dict[str, float]:
         """Return how many are suspected among synthetic and among held-out images, and p.
 
-        identical: how many lie within `identical_rms` grey levels of a training image.
+        identical: how many lie within `identical_rms` grey levels of a training image, or a tenth
+        of their own contrast. identical_p: that real held-out ones would as often; 0 where none of
+        those does, for then one minted image is news enough.
         """
         minted, real = self.alarm(self.synthetic), self.alarm(self.test)
-        same = self.synthetic.by_space["pixels"].nearest <= identical_rms
+        same = self._identical(self.synthetic, self.groups.synthetic, identical_rms)
+        held_out = self._identical(self.test, self.groups.test, identical_rms)
+        usual = excess_p(same, len(minted), held_out, len(real)) if held_out else float(not same)
         return {
             "images": len(minted),
             "suspected": int(minted.sum()),
             "suspected_share": float(minted.mean()),
-            "identical": int(same.sum()),
+            "identical": same,
+            "identical_p": usual,
             "held_out_images": len(real),
             "held_out_suspected_share": float(real.mean()),
+            "held_out_identical": held_out,
             "p": excess_p(int(minted.sum()), len(minted), int(real.sum()), len(real)),
         }
+
+    def _identical(self, lookup: Lookup, data: Labelled, levels: float) -> int:
+        near = lookup.by_space["pixels"].nearest <= same_levels(data.images, levels)
+        return int(near.sum())
 
     def selftest(
         self, count: int, kinds: Mapping[str, Alteration], seed: int
@@ -166,7 +176,7 @@ def verdict(
         f"{suspects['suspected']:,} of {suspects['images']:,} synthetic images ({share:.1%}) lie "
         f"suspiciously near to one training image, against {usual:.1%} of real held-out images"
     )
-    if suspects["identical"]:
+    if suspects["identical"] and suspects["identical_p"] < CERTAIN:
         first = f"Copies: {suspects['identical']:,} images all but equal a training image; {counts}"
     elif suspects["p"] < CERTAIN:
         first = f"Possible copies: {counts}; look at the pairs"

@@ -17,6 +17,7 @@ THUMBNAIL = 16
 STEPS = (0.0, -1.0, -0.5, 0.5, 1.0)  # of the largest shift that is tried, on each axis
 CANDIDATES = 100  # training images, nearest without a shift, for which shifts are tried
 TWO = 2  # the nearest, and the second for the ratio
+SAME = 0.1  # part of an image's own contrast within which another is the same image
 
 
 class Space(Protocol):
@@ -109,6 +110,17 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
     small = [cv2.resize(i.astype(np.float32), size, interpolation=cv2.INTER_AREA) for i in images]
     flat = np.stack(small).reshape(len(images), -1)
     return flat / np.float32(np.sqrt(flat.shape[1]))
+
+
+def same_levels(images: np.ndarray, levels: float) -> np.ndarray:
+    """Return float64 [N]: how far from each of uint8 [N, H, W, C] the same image may lie.
+
+    In grey levels at 16 x 16 px: `levels`, but no more than a tenth of the image's own deviation,
+    since pictures of little contrast lie within a few levels of each other without being alike.
+    """
+    pixels = thumbnails(images).reshape(len(images), THUMBNAIL**2, -1).astype(np.float64)
+    spread = THUMBNAIL * np.sqrt(pixels.var(axis=1).sum(axis=1))
+    return np.minimum(levels, SAME * spread)
 
 
 def moved(images: np.ndarray, down: int, right: int) -> np.ndarray:

@@ -62,7 +62,8 @@ def crossed_estimate(shares: np.ndarray, confidence: float) -> Estimate:
     Pass differences of two arms with the same seeds and images: both pairings then count. The error
     is sqrt(V / (S I)) with V = MS_seeds + max(MS_images - MS_rest, 0), and t quantiles are taken
     at V^2 / (MS_seeds^2 / (S - 1)) degrees of freedom (Dorfman, Berbaum & Metz, Investigative
-    Radiology 1992; the degrees by Hillis, Statistics in Medicine 2007). Raises ValueError for
+    Radiology 1992; the degrees by Hillis, Statistics in Medicine 2007). Where V is 0, since seeds
+    gain equally many images though not the same, MS_rest takes its place. Raises ValueError for
     fewer than two seeds or images.
     """
     seeds, images = shares.shape
@@ -71,7 +72,7 @@ def crossed_estimate(shares: np.ndarray, confidence: float) -> Estimate:
             f"An interval needs two seeds and two test images at least, found {seeds} and {images}."
         )
     by_seed, by_image, rest = _mean_squares(shares)
-    variance = by_seed + max(by_image - rest, 0.0)
+    variance = by_seed + max(by_image - rest, 0.0) or rest
     mean, error = float(shares.mean()), float(np.sqrt(variance / (seeds * images)))
     if error == 0.0:
         return Estimate(mean, mean, mean, float(mean == 0.0))

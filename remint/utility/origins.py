@@ -51,6 +51,8 @@ class Origin:
         if self.withheld is None:
             return Case(fraction, real, minted)
         raw = unfiltered(minted, ImageSet(self.withheld / REJECTED))
+        if not (self.withheld / TEACHER).exists():  # of an export that looked at no real image
+            return Case(fraction, real, minted, raw)
         teacher = Classifier.load(self.withheld / TEACHER)
         soft = teacher.probabilities(real.images)
         return Case(fraction, replace(real, soft=soft), minted, raw)

@@ -8,7 +8,7 @@ import numpy as np
 from remint.images.imageset import ImageSet
 from remint.images.labelled import Labelled, first_of_each_class, joined, read
 from remint.metrics.nearest import nearest_rows
-from remint.metrics.spaces import thumbnails
+from remint.metrics.spaces import same_levels, thumbnails
 from remint.utility.arms import ARMS
 from remint.utility.config import EvaluateSyntheticConfig, Fraction
 from remint.utility.fits import Experiment
@@ -41,7 +41,8 @@ def prepare(
     judged on the test split of `main`. Raises ValueError where a fraction asks for more than there
     is, or one of those sets trains on test images.
     """
-    real, test = read(main.clean, "train"), read(main.clean, "test")
+    real, whole = read(main.clean, "train"), read(main.clean, "test")
+    test = whole.take(np.flatnonzero(whole.labels >= 0))
     cases = [_case(fraction, real, main) for fraction in config.utility.fractions]
     cases += [_smaller(origin, main.clean) for origin in also]
     held = [read(main.clean, "val")] if (main.clean.frame()["split"] == "val").any() else []
@@ -51,19 +52,22 @@ def prepare(
     classes, utility = len(main.clean.class_names), config.utility
     experiment = Experiment(tuple(cases), kept.images, classes, utility, config.seed, device)
     notes = [*_design_notes(config, len(test), len(kept)), *map(_case_note, cases)]
+    if unlabelled := len(whole) - len(test):
+        notes.append(f"{unlabelled:,} test images without a label were left out.")
     return Study(experiment, kept.labels, notes + _origin_notes([main, *also]))
 
 
 def far_from(test: Labelled, known: Labelled, rms: float) -> np.ndarray:
     """Return int [K]: indices of test images that are no near-duplicates of known or earlier ones.
 
-    A near-duplicate lies within `rms` grey levels at 16 x 16 px (root mean square).
+    A near-duplicate lies within `rms` grey levels at 16 x 16 px (root mean square), and a tenth of
+    the test image's own contrast.
     """
-    small = thumbnails(test.images)
-    seen = nearest_rows(small, thumbnails(known.images), 1).nearest <= rms
+    small, limits = thumbnails(test.images), same_levels(test.images, rms)
+    seen = nearest_rows(small, thumbnails(known.images), 1).nearest <= limits
     fellows = nearest_rows(small, small, FELLOWS)
     earlier = fellows.indices < np.arange(len(test))[:, None]
-    return np.flatnonzero(~seen & ~(earlier & (fellows.distances <= rms)).any(axis=1))
+    return np.flatnonzero(~seen & ~(earlier & (fellows.distances <= limits[:, None])).any(axis=1))
 
 
 def _check_unseen(test: Labelled, known: Labelled) -> None:
@@ -98,7 +102,8 @@ def _design_notes(config: EvaluateSyntheticConfig, test: int, kept: int) -> list
         f"{utility.seeds} paired seeds; in mixed arms "
         f"{utility.synthetic_share:.0%} of the images it sees are added ones.",
         f"Accuracy is of {kept} real test images that no stage trained on; {test - kept} near-"
-        f"duplicates of other images (within {utility.duplicate_rms:g} grey levels) were left out.",
+        f"duplicates of other images (within {utility.duplicate_rms:g} grey levels, and a tenth of "
+        "their own contrast) were left out.",
         f"Intervals ({utility.confidence:.0%}) cover new seeds and new test images at once; they "
         "do not cover training the generator again.",
         f"Fixed beforehand: the primary comparison is {utility.primary}, a change below "

@@ -136,6 +136,7 @@ def _metrics(facts: dict[str, Any]) -> dict[str, float]:
         "copy_suspected_share_held_out": suspects["held_out_suspected_share"],
         "copy_suspected_p": suspects["p"],
         "copy_identical": suspects["identical"],
+        "copy_identical_p": suspects["identical_p"],
     }
     for row in facts["spaces"]:
         figures[f"copy_z_{row['space']}"] = row["z"]

@@ -119,27 +119,35 @@ def judge_generator(
 ) -> Ruling:
     """Compare the figures of two generators on the same held-out images.
 
-    Needed on both sides: kid_efflite0, kid_efflite0_se, coverage, gain_points, and those of
-    `copies`. Raises ValueError, which names what is missing.
+    Needed on both sides: kid_efflite0, kid_efflite0_se, coverage, those of `copies`, and
+    gain_points, unless neither side has it, as of images without classes. Raises ValueError, which
+    names what is missing.
     """
+    usefulness = "gain_points" in challenger or "gain_points" in champion
+    needed = ("kid_efflite0", "kid_efflite0_se", "coverage", *(["gain_points"] * usefulness))
     for side in (challenger, champion):
-        _require(side, ("kid_efflite0", "kid_efflite0_se", "coverage", "gain_points"))
+        _require(side, needed)
     gain = champion["kid_efflite0"] - challenger["kid_efflite0"]
     error = float(np.hypot(champion["kid_efflite0_se"], challenger["kid_efflite0_se"]))
     low = gain - float(ndtri(0.5 + rule.confidence / 2)) * error
     coverage = challenger["coverage"] - champion["coverage"]
-    utility = challenger["gain_points"] - champion["gain_points"]
     checks = {
         f"KID falls by {gain:.4f}, by {low:.4f} at the lower end of its interval; more than "
         f"{rule.least_gain:.4f} was needed": low > rule.least_gain,
         f"coverage changes by {coverage:+.3f}; a fall of up to {rule.coverage_fall} is "
         "allowed": coverage >= -rule.coverage_fall,
-        f"what minted images add to a classifier changes by {utility:+.2f} points; a fall of up "
-        f"to {rule.utility_fall} is allowed": utility >= -rule.utility_fall,
     }
+    figures = {"kid_gain": gain, "kid_gain_low": low, "coverage": coverage}
+    if usefulness:
+        figures["utility"] = utility = challenger["gain_points"] - champion["gain_points"]
+        checks[
+            f"what minted images add to a classifier changes by {utility:+.2f} points; a fall of "
+            f"up to {rule.utility_fall} is allowed"
+        ] = utility >= -rule.utility_fall
     reasons = [f"{text}: {'kept' if kept else 'missed'}" for text, kept in checks.items()]
+    if not usefulness:
+        reasons.append("what minted images add to a classifier was measured of neither: not asked")
     copied = copies(challenger)
-    figures = {"kid_gain": gain, "kid_gain_low": low, "coverage": coverage, "utility": utility}
     kept = all(checks.values()) and copied is None
     return Ruling(bool(kept), reasons + ([copied] if copied else []), figures)
 
@@ -147,10 +155,11 @@ def judge_generator(
 def copies(figures: Mapping[str, float]) -> str | None:
     """Say why the copy check forbids a generator; None where it does not.
 
-    It forbids identical copies, and more suspected ones than real held-out images show (p < 0.05).
+    It forbids identical copies, and suspected ones, where real held-out images show fewer
+    (p < 0.05).
     """
-    _require(figures, ("copy_identical", "copy_suspected_p"))
-    if figures["copy_identical"] > 0:
+    _require(figures, ("copy_identical", "copy_identical_p", "copy_suspected_p"))
+    if figures["copy_identical"] > 0 and figures["copy_identical_p"] < 0.05:
         return f"{figures['copy_identical']:.0f} minted images are training images: forbidden"
     if figures["copy_suspected_p"] < 0.05:
         return (
