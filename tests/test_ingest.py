@@ -205,7 +205,9 @@ def test_many_tiles_of_one_picture_are_said_to_be_no_test_set(tmp_path):
     assert census.metrics()["pictures_test"] == 3 and not list(census.warnings())
     _, census = run(tmp_path / "single", tmp_path / "one", **changes)
     (warning,) = census.warnings()
-    assert warning.startswith("the 4 images of test are of one picture, which is no test set")
+    assert warning.startswith(
+        "the 4 images of test are of one picture or group, which is no test set"
+    )
 
 
 def test_one_clean_image_with_two_damaged_versions_is_two_pairs_in_one_split(tmp_path):

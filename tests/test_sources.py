@@ -214,6 +214,64 @@ def test_a_torchvision_set_with_splits_is_read_by_torchvision(tmp_path, monkeypa
     assert items[1].image.shape == (4, 4, 3) and source.class_names == ["zero", "one"]
 
 
+def parts_of(lengths, labels=None):
+    """A stand-in for a set of torchvision: parts by name and length, labels counted up from 3."""
+
+    class Parts:
+        def __init__(self, root, split="train", download=False):
+            if split not in lengths:
+                raise ValueError("Unknown value for argument split")
+            self.rows = lengths[split]
+            if labels is not None:
+                self.labels = np.array(labels[split])
+
+        def __len__(self):
+            return self.rows
+
+        def __getitem__(self, row):
+            return Image.new("L", (4, 4), row), 3 + row
+
+    return Parts
+
+
+@pytest.mark.parametrize("labels", [None, {"train": [3, 4, 5], "test": [3, 4]}])
+def test_classes_that_a_torchvision_set_does_not_name_go_by_their_numbers(
+    tmp_path, monkeypatch, labels
+):
+    import torchvision.datasets
+
+    monkeypatch.setattr(torchvision.datasets, "USPS", parts_of({"train": 3, "test": 2}, labels))
+    source = torchvision_source(tmp_path, "USPS")
+    assert source.class_names == ["0", "1", "2", "3", "4", "5"]
+    assert [item.label for item in source.items()] == [3, 4, 5, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "splits"),
+    [
+        ({"train": 2, "val": 1}, [None, None, "test"]),
+        ({"trainval": 2, "test": 1}, [None, None, "test"]),
+        ({"train": 1, "trainval": 2, "val": 1, "test": 1}, ["train", "val", "test"]),
+    ],
+)
+def test_whatever_parts_torchvision_has_some_images_are_for_testing(
+    tmp_path, monkeypatch, lengths, splits
+):
+    import torchvision.datasets
+
+    monkeypatch.setattr(torchvision.datasets, "Imagenette", parts_of(lengths))
+    items = torchvision_source(tmp_path, "Imagenette").items()
+    assert [item.split for item in items] == splits
+
+
+def test_parts_of_other_names_are_refused(tmp_path, monkeypatch):
+    import torchvision.datasets
+
+    monkeypatch.setattr(torchvision.datasets, "Places365", parts_of({"val": 1}))
+    with pytest.raises(SourceError, match="no part called train or trainval"):
+        torchvision_source(tmp_path, "Places365")
+
+
 def test_a_set_that_cannot_be_downloaded_is_explained(tmp_path, monkeypatch):
     import torchvision.datasets
 

@@ -185,9 +185,9 @@ class Census:
         for split in ("val", "test"):
             if self.splits[split] > pictures[split] == 1:
                 yield (
-                    f"the {self.splits[split]:,} images of {split} are of one picture, which is no "
-                    f"{split} set: what is measured there says nothing of other pictures; add "
-                    "some, or raise its share"
+                    f"the {self.splits[split]:,} images of {split} are of one picture or group, "
+                    f"which is no {split} set: what is measured there says nothing of other "
+                    "pictures; add some, or raise its share"
                 )
 
         if self.near.straddling:

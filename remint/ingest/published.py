@@ -5,7 +5,7 @@ import gzip
 import importlib
 import inspect
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -30,8 +30,9 @@ def torchvision_source(root: Path, name: str) -> Source:
     """Return the set that torchvision calls `name`, from `root` or, failing that, the network.
 
     MNIST, FashionMNIST and KMNIST are read from their IDX files, packed or not, in `root`,
-    `root`/raw or `root`/NAME/raw. The publisher's test images stay in test; of the others a hash
-    takes val. Raises SourceError for an unknown name and for a set that cannot be had.
+    `root`/raw or `root`/NAME/raw. The publisher's test images stay in test (those for validation,
+    where there are no others); of the rest a hash takes val. Raises SourceError for an unknown name
+    and for a set that cannot be had.
     """
     for folder in (root, root / "raw", root / name / "raw"):
         if name in IDX_CLASSES and _idx_file(folder, "train-images-idx3-ubyte"):
@@ -127,7 +128,29 @@ def _library_source(root: Path, name: str) -> Source:
                 yield Item(source, _array(image), label, split=fixed, own_test=own_test)
 
     count = sum(len(part) for _, part in parts)
-    return Source(count, items, [str(c) for c in getattr(parts[0][1], "classes", [])])
+    return Source(count, items, _class_names([part for _, part in parts]))
+
+
+def _class_names(parts: Sequence[Any]) -> list[str]:
+    """Return the classes by number; under their numbers where the set does not name them.
+
+    None where the first image has no whole number as its label.
+    """
+    for name in ("classes", "categories"):
+        if names := getattr(parts[0], name, None):
+            return [str(known) for known in names]
+    if not len(parts[0]) or not isinstance(parts[0][0][1], int):
+        return []
+    return [str(number) for number in range(1 + max(map(_largest_label, parts)))]
+
+
+def _largest_label(part: Any) -> int:
+    """Return it from the labels that a set holds in memory, else by reading every image."""
+    for name in ("targets", "labels"):
+        told = np.asarray(getattr(part, name, []))
+        if told.shape == (len(part),) and np.issubdtype(told.dtype, np.integer):
+            return int(told.max(initial=-1))
+    return max((part[row][1] for row in range(len(part))), default=-1)
 
 
 def _class(name: str) -> Any:
@@ -152,10 +175,16 @@ def _variants(kind: Any, root: Path) -> list[tuple[str | None, dict[str, Any]]]:
         return [("train", {"train": True}), ("test", {"train": False})]
     if "split" not in arguments:
         return [(None, {})]
-    known = [word for word in ("train", "val", "test") if _knows_split(kind, root, word)]
-    if "train" not in known:
-        known.insert(0, "trainval")
-    return [(word.removesuffix("val") or word, {"split": word}) for word in known]
+    words = ("train", "trainval", "val", "test")
+    known = [word for word in words if _knows_split(kind, root, word)]
+    if not {"train", "trainval"} & set(known):
+        raise SourceError(
+            f"torchvision's {kind.__name__} has no part called train or trainval; convert it to a "
+            "folder of images and use source: folder"
+        )
+    known = [word for word in known if word != "trainval" or "train" not in known]
+    ours = {"trainval": "train"} | ({} if "test" in known else {"val": "test"})
+    return [(ours.get(word, word), {"split": word}) for word in known]
 
 
 def _knows_split(kind: Any, root: Path, word: str) -> bool:
