@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = params.load("report", ReportConfig, given.params)
     with runs.stage_run("report", config) as run:
         inputs = read_inputs(given.folders)
-        subjects.check(inputs.folders)
-        text = render(inputs, collect(Path(), given.params), config)
+        todays = subjects.check(inputs.folders)
+        text = render(inputs, collect(Path(), given.params, todays), config)
         stage.write_text(given.page, text)
         run.artifact(given.page)
     say(f"report: {given.page}, {len(text.encode()) / 2**20:.1f} MiB")

@@ -35,7 +35,7 @@ from tasks.stage import params, stage
 from tasks.stage.console import say
 from tasks.tracking import runs
 from tasks.training import single_run
-from tasks.training.code import same_code
+from tasks.training.code import refuse_begun, same_code
 from tasks.training.log import UNFINISHED, TrainingLog
 
 
@@ -240,6 +240,7 @@ def _teach_doubt(
     stop_reason: Callable[[], str | None],
 ) -> None:
     assert config.doubt is not None
+    refuse_begun(model / UNFINISHED, SECTION)
     same_code("train_restorer", model / UNFINISHED / SECTION)
     restorer = Restorer.load(model, device=config.device, precision=config.precision)
     data = {"clean": clean.fingerprint, "corrupted": corrupted.fingerprint}

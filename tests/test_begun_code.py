@@ -102,5 +102,9 @@ def test_a_map_of_doubt_alone_is_not_gone_on_with_by_other_code(
     with pytest.raises(ValueError, match=r"checkpoints/doubt was begun by other code"):
         train_restorer.main([*arguments(folder), "--doubt-alone"])
     shutil.rmtree(half)
+    begin(unfinished)
+    with pytest.raises(ValueError, match=r"holds a training that is not finished \(fidelity\)"):
+        train_restorer.main([*arguments(folder), "--doubt-alone"])
+    shutil.rmtree(unfinished / "fidelity")
     train_restorer.main([*arguments(folder), "--doubt-alone"])
     assert not half.exists()

@@ -313,6 +313,8 @@ def test_provenance_reads_dvc_lock_and_prefers_the_parameters_that_ran(tmp_path:
     )
     found = collect(tmp_path, tmp_path / "params.yaml")
     assert found.sections["corrupt"] == {"seed": "1"}
+    known = collect(tmp_path, tmp_path / "params.yaml", todays={"corrupt"})
+    assert known.sections["corrupt"] == {"seed": "2"}
     assert found.outputs == [Output("corrupt", "data/c", "ff.dir", None)]
     assert found.commit == ""
 

@@ -1,6 +1,6 @@
 """Where the page's figures come from: commit, hashes of data, parameters, versions."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,15 +38,17 @@ class Provenance:
     versions: dict[str, str]
 
 
-def collect(root: Path, params_path: Path) -> Provenance:
+def collect(root: Path, params_path: Path, todays: Collection[str] = ()) -> Provenance:
     """Return what git, dvc.lock and the parameters file in and around `root` say.
 
-    Parameters that dvc.lock records were the ones used and win over those of the file.
+    Parameters that dvc.lock records were the ones used and win over those of the file, but for
+    `todays`: sections of which it is known that the file's were.
     """
     lock = params.read(root / "dvc.lock") if (root / "dvc.lock").is_file() else {}
     stages = lock.get("stages", {})
     values = params.read(params_path) if params_path.is_file() else {}
-    values = {**values, **_recorded(stages, params_path.name)}
+    used = _recorded(stages, params_path.name)
+    values |= {name: part for name, part in used.items() if name not in todays}
     commit, changed = head(root)
     return Provenance(
         commit=commit,

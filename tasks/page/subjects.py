@@ -17,10 +17,11 @@ REPORTS = {
 MODELS = {"restorer_model": "restorer", "generator_model": "generator"}
 
 
-def check(folders: Mapping[str, Path]) -> None:
+def check(folders: Mapping[str, Path]) -> set[str]:
     """Raise ValueError where a report is of another model, data, code or parameters.
 
-    folders: of reports and models, by their names in READERS.
+    folders: of reports and models, by their names in READERS. Returns the stages whose reports were
+    made with today's parameters.
     """
     known = {
         MODELS[name]: (model_fingerprint(folder), folder)
@@ -31,3 +32,4 @@ def check(folders: Mapping[str, Path]) -> None:
         folders[name] / file: stage for name, (file, stage) in REPORTS.items() if name in folders
     }
     check_subjects(reports, known, "write the page")
+    return set(reports.values())

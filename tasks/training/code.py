@@ -41,6 +41,19 @@ def same_code(stage: str, unfinished: Path) -> None:
         fresh.write_text(json.dumps(now, indent=1, sort_keys=True), encoding="utf-8")
 
 
+def refuse_begun(unfinished: Path, but: str) -> None:
+    """Raise ValueError where a model's folder holds an unfinished training other than `but`.
+
+    It would be lost where the whole model is replaced.
+    """
+    begun = {path.name for path in unfinished.iterdir() if path.is_dir()} - {but}
+    if begun:
+        raise ValueError(
+            f"{unfinished} holds a training that is not finished ({min(begun)}), which would be "
+            f"lost; run it to its end first, or remove {unfinished}"
+        )
+
+
 def _begun(unfinished: Path) -> bool:
     """Tell whether a whole checkpoint is there; one that was being written has a hidden name."""
     return any(facts.parent.name.isdigit() for facts in unfinished.rglob(FACTS))
