@@ -7,8 +7,9 @@ params.yaml says.
 """
 
 import argparse
+import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
+from ruamel.yaml import YAML
 
 from flows import away, exclusive, experiment, here, stages
 from flows.pipeline import figure_rows
@@ -154,6 +156,22 @@ def side_by_side(tables: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, A
     return list(merged.values())
 
 
+def _unknown(keys: Iterable[str], file: str) -> Iterator[str]:
+    """Yield a sentence for each dotted key that a YAML file of the working folder does not have."""
+    if not Path(file).is_file():
+        yield f"there is no {file} here; run flows from the repository's root"
+        return
+    for key in keys:
+        value = YAML(typ="safe").load(Path(file))
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                known = list(value) if isinstance(value, dict) else []
+                close = difflib.get_close_matches(part, known, n=1)
+                yield f"{file} has no {key}" + (f", did you mean {close[0]}?" if close else "")
+                break
+            value = value[part]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Compare here and now; see --help."""
     parser = argparse.ArgumentParser(prog="python -m flows.compare", description=__doc__)
@@ -164,6 +182,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if wrong := [pair for pair in given.set if "=" not in pair]:
         parser.error(f"--set: found {' '.join(wrong)}, needed KEY=VALUE")
     asked: Settings = dict(pair.split("=", 1) for pair in given.set)  # over a variant's own
+    if wrong := [*_unknown(asked, "params.yaml"), *_unknown([f"stages.{given.goal}"], "dvc.yaml")]:
+        parser.error("; ".join(wrong))
     variants = {name: {**VARIANTS[name], **asked} for name in given.only}
     with here.and_now(CompareError):
         compare(variants, SHARED, given.goal)

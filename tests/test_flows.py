@@ -321,6 +321,27 @@ def test_a_value_without_its_key_is_refused_before_anything_is_started(
     assert "--set: found foo, needed KEY=VALUE" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--set", "train_generator.sed=2"], "no train_generator.sed, did you mean seed?"),
+        (["--set", "ingest.source.name=x"], "params.yaml has no ingest.source.name"),
+        (["--goal", "report_augmentatio"], "did you mean report_augmentation?"),
+    ],
+)
+def test_what_the_project_does_not_have_is_refused_before_anything_is_started(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(SystemExit, match="2"):
+        compare.main(options)
+    assert sentence in capsys.readouterr().err
+
+
 def test_variants_become_experiments_side_by_side_and_the_checkout_stays(
     server: None, repo: Path
 ) -> None:
