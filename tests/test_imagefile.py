@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from remint.images.imagefile import (
     ImageFileError,
@@ -123,6 +123,16 @@ def test_float_grey_must_lie_between_0_and_1():
     for wrong in (2.0, np.nan):
         with pytest.raises(ImageFileError, match=r"0\.\.1"):
             decode(encoded(values * np.float32(wrong), "TIFF"))
+
+
+@pytest.mark.parametrize(("kind", "white"), [(np.uint16, 65535), (np.float32, 1.0)])
+def test_deep_tiff_files_whose_zero_is_white_are_read_as_they_look(kind, white):
+    pixels = np.array([[0, white]], kind)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[262] = 0
+    stored = encoded(pixels, "TIFF", tiffinfo=tags)
+    assert Image.open(io.BytesIO(stored)).tag_v2[262] == 0
+    assert decode(stored)[0, :, 0].tolist() == [255, 0]
 
 
 def test_one_bit_and_one_pixel_images_are_read():

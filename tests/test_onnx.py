@@ -140,6 +140,11 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys) -> None:
     assert (tmp_path / "m.onnx").read_text() == "mine"
 
 
+def test_a_folder_is_no_file_to_write(tmp_path: Path, capsys) -> None:
+    told = refused(capsys, "photo-grey", str(tmp_path), "--force")
+    assert f"{tmp_path} is a folder; name a file in it" in told
+
+
 def test_absent_packages_are_named_with_the_command(tmp_path: Path, capsys, monkeypatch) -> None:
     found: Callable[[str], object] = importlib.util.find_spec
     monkeypatch.setattr(

@@ -10,10 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
-from remint.images import imageset, provenance
+from remint.images import imagefile, imageset, provenance
 from remint.images.imageset import ImageSet, Record
+from remint.restorer import shipped
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import save_card, save_weights
 from remint.restorer.suitability import drift_of, training_statistics
@@ -86,6 +87,30 @@ def test_a_tiff_of_several_pages_is_restored_page_by_page(model: Path, tmp_path:
     assert restore(model, tmp_path / "a.tif", tmp_path / "b.png") == 1
 
 
+@pytest.mark.parametrize("colour_first", [True, False])
+def test_pages_in_grey_and_in_colour_go_to_the_model_for_colour(
+    tmp_path: Path, colour_first: bool
+) -> None:
+    colour = np.stack([scene(40, 40)[:, :, 0], *[np.full((40, 40), 90, np.uint8)] * 2], axis=2)
+    pages = [Image.fromarray(colour), Image.fromarray(scene(40, 40)[:, :, 0])]
+    pages = pages if colour_first else pages[::-1]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert restore(shipped.FOLDER, tmp_path / "a.tif", tmp_path / "b.tif") == 0
+    with Image.open(tmp_path / "b.tif") as made:
+        modes = [page.mode for page in ImageSequence.Iterator(made)]
+    assert modes == [page.mode for page in pages]
+
+
+def test_the_limit_on_pixels_holds_where_a_model_is_chosen_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imagefile, "PIXEL_CEILING", 100)
+    Image.fromarray(scene(40, 40)).save(tmp_path / "a.png")
+    given = (tmp_path / "a.png", tmp_path / "b.png", "--max-pixels")
+    assert restore(shipped.FOLDER, *given, 1599) == 1
+    assert restore(shipped.FOLDER, *given, 1600) == 0
+
+
 def test_pages_of_16_bits_stay_apart_and_16(model: Path, tmp_path: Path) -> None:
     deep = [np.full((9, 8, 3), level, np.uint16) for level in (9_000, 50_000)]
     cv2.imwritemulti(str(tmp_path / "a.tif"), deep)
@@ -132,6 +157,25 @@ def test_what_is_transparent_in_a_mask_is_not_filled(model: Path, tmp_path: Path
     assert restore(model, *given) == 0
     unlike = (np.asarray(Image.open(tmp_path / "b.png")) != scene()).any(axis=2)
     assert unlike.any() and not unlike[layer[:, :, 3] == 0].any()
+
+
+@pytest.mark.parametrize(
+    ("depth", "name", "sentence"),
+    [
+        (1, "b.gif", "bit for bit, which GIF can't"),
+        (257, "b.bmp", "bit for bit, which BMP can't"),
+        (257, "b.webp", "bit for bit, which WEBP can't"),
+    ],
+)
+def test_a_mask_is_refused_where_known_pixels_could_not_stay(
+    model: Path, tmp_path: Path, capsys, depth: int, name: str, sentence: str
+) -> None:
+    kind = np.uint8 if depth == 1 else np.uint16
+    Image.fromarray((scene()[:, :, 0].astype(kind) * depth).astype(kind)).save(tmp_path / "a.png")
+    Image.fromarray(np.eye(24, 32, dtype=np.uint8) * 255).save(tmp_path / "mask.png")
+    given = (tmp_path / "a.png", tmp_path / name, "--mask", tmp_path / "mask.png")
+    assert restore(model, *given) == 1
+    assert sentence in capsys.readouterr().err and not (tmp_path / name).exists()
 
 
 def test_a_mask_is_an_original_too(model: Path, tmp_path: Path, capsys) -> None:

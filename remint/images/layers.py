@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageCms
 
 ORIENTATION = ExifTags.Base.Orientation
 DEEP = 65535  # the white of 16 bits
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # TIFF 6.0, PhotometricInterpretation
 CMYK_TO_RGB = "CMYK became RGB"
 LAB_TO_RGB = "CIELAB became RGB"
 DEEP_TO_EIGHT = "16 bits a channel became 8"
@@ -174,6 +175,8 @@ def _deep_grey(image: Image.Image) -> Decoded:
         )
     key = image.info.get("transparency")
     alpha = np.where(values == key, 0, DEEP).astype(np.uint16) if isinstance(key, int) else None
+    if image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # type: ignore[attr-defined]
+        values = top - values  # Pillow turns 8 bits over, and leaves deeper ones
     pixels = np.rint(values * np.float32(DEEP)) if real else values
     changes = ("32 bits became 16",) if image.mode in ("F", "I") else ()
     return pixels.astype(np.uint16)[:, :, None], alpha, True, changes

@@ -32,6 +32,8 @@ def run(given: argparse.Namespace) -> None:
     from tasks.stage.console import say
 
     need_packages()
+    if given.out.is_dir():
+        raise ValueError(f"{given.out} is a folder; name a file in it, such as m.onnx")
     if given.out.exists() and not given.force:
         raise ValueError(f"{given.out} exists; name another file, or say --force")
     if not given.out.parent.is_dir():

@@ -16,7 +16,8 @@ UNFILLED = (
     "what --mask names was left nearly as flat grey: this model was not trained to fill holes; "
     "train one that sees them (corrupt.training.steps), or name one by --model"
 )
-LOSSLESS = ("PNG", "TIFF", "WEBP", "BMP", "PPM", "GIF")
+LOSSLESS = ("PNG", "TIFF", "WEBP", "BMP", "PPM")
+DEEP = ("PNG", "TIFF")  # those that hold 16 bits a channel
 
 
 def filled(
@@ -73,9 +74,12 @@ def read_mask(path: Path, size: tuple[int, int], max_pixels: int) -> np.ndarray:
     return white
 
 
-def check_format(file_format: str, pages: int) -> None:
-    """Raise ValueError for files whose known pixels could not stay as they are."""
-    if file_format not in LOSSLESS:
+def check_format(file_format: str, pages: int, deep: bool) -> None:
+    """Raise ValueError for files whose known pixels could not stay as they are.
+
+    deep: the picture has 16 bits a channel.
+    """
+    if file_format not in (DEEP if deep else LOSSLESS):
         raise ValueError(
             f"--mask keeps known pixels bit for bit, which {file_format} can't; name an output "
             "that ends in .png"

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image, TiffImagePlugin
 
 from remint.images import imagefile, provenance
-from remint.images.layers import Layers, layers_of
+from remint.images.layers import Layers, layers_of, without_colour
 
 # TIFF tags that describe the photograph; the others describe how its pixels were stored.
 KEPT_TIFF_TAGS = (270, 271, 272, 305, 306, 315, 316, 33432, 33723, 34665, 34853)
@@ -55,6 +55,23 @@ def pages(path: Path, max_pixels: int) -> Iterator[Photo]:
         photo = _page(path, max_pixels, page)
         yield photo
         page, count = page + 1, photo.pages
+
+
+def in_colour(path: Path, max_pixels: int) -> bool:
+    """Say from its headers whether a file stores colour on any of its pages.
+
+    Raises PhotoError with the reason.
+    """
+    count, page = 1, 0
+    try:
+        while page < count:
+            with imagefile.opened(path, max_pixels, page) as image:
+                if not without_colour(image):
+                    return True
+                page, count = page + 1, _pages(image)
+    except imagefile.ImageFileError as error:
+        raise PhotoError(f"it {error}") from error
+    return False
 
 
 def _page(path: Path, max_pixels: int, page: int) -> Photo:

@@ -16,6 +16,7 @@ from tasks.commands.photo import IFDS, Photo, PhotoError, same_bytes
 LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "lzma", "zstd")
 DEEP_FORMATS = {"PNG": deep_files.write_png, "TIFF": deep_files.write_tiff}
 OPAQUE = ("JPEG", "MPO", "PPM")
+GIF_HOLDS = "GIF holds 256 colours and no half-transparency: others were changed"
 LOSSY = 95  # where the input tells no quality
 LEAST = 90  # below it, compression would put back what was taken away
 # Luminance at quality 50, in the order of the file's zigzag (ITU-T T.81, table K.1)
@@ -118,6 +119,8 @@ def _planes(
     if pixels.dtype == np.uint16 and file_format not in DEEP_FORMATS:
         layers, lost = [to_eight_bits(layer) for layer in layers], (DEEP_TO_EIGHT,)
     planes = layers[0] if alpha is None else np.concatenate(layers, axis=2)
+    if file_format == "GIF" and planes.shape[2] > 1:
+        lost = (*lost, GIF_HOLDS)
     return sideways(planes, photo.layers.orientation), lost
 
 

@@ -18,7 +18,7 @@ from remint.core import ranges
 from remint.core.atomic import replaced_file
 from remint.core.device import Precision
 from remint.core.ranges import Share
-from remint.images import imagefile, provenance
+from remint.images import provenance
 from remint.restorer import suitability
 from remint.restorer.doubt import Doubt, promise
 from remint.restorer.ensemble import NOTE, ensembled
@@ -121,7 +121,8 @@ class Models:
         """Return the model for one picture. Raises ValueError where there is none for it."""
         folder = self.options.model
         if folder not in self._loaded:  # it holds several
-            colour = job.source.is_file() and imagefile.stored_in_colour(job.source)
+            limit = self.options.max_pixels
+            colour = job.source.is_file() and photo.in_colour(job.source, limit)
             folder = suited(folder, 3 if colour else 1)
         self._used.add(folder)
         return self._load(folder)
@@ -162,7 +163,8 @@ def restore_one(
         if os.path.lexists(written) and not options.force:
             raise ValueError(f"{written} exists already; --force overwrites")
     make_folder(job.target.parent)
-    with doubt_files.maps(doubt, job.target) as keep, replaced_file(job.target) as fresh:
+    # the map goes first: a picture that is there is whole, its map with it
+    with replaced_file(job.target) as fresh, doubt_files.maps(doubt, job.target) as keep:
         return _write_pages(job, restorer, options, fresh, keep)
 
 
@@ -215,7 +217,7 @@ def _restored(
         print(f"warning: {job.name}: {sentence}", file=sys.stderr)
     restore = partial(_tiled, job, restorer, options)
     if options.mask is not None:
-        mask_files.check_format(file_format, page.pages)
+        mask_files.check_format(file_format, page.pages, given.dtype == np.uint16)
         mask = mask_files.read_mask(options.mask, given.shape[:2], options.max_pixels)
         restored = mask_files.filled(given, mask, restore)
         # what fills a hole may be of any brightness, but for the grey that it had before
