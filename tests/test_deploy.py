@@ -68,6 +68,7 @@ def test_images_are_named_by_version_and_ours_is_built_from_the_lock(
     for name, service in services.items():
         assert re.search(r":(\d|RELEASE|local)", service["image"]), name
     recipe = (folder / "Dockerfile").read_text()
+    assert "safe.directory /repository" in recipe and "PYTHONPATH=/repository" in recipe
     locks = re.findall(r"--requirement (\S+)", recipe)
     locked = "".join("\n" + (folder.parent / lock).read_text() for lock in locks)
     for package in ("prefect", "mlflow", "asyncpg", "psycopg2-binary", "dvc-s3", "boto3"):

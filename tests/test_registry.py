@@ -122,6 +122,19 @@ def test_the_same_weights_are_registered_once(inside: Path) -> None:
     assert len(Registry("restorer").versions()) == before
 
 
+def test_other_settings_beside_the_champions_weights_are_told_and_not_taken(
+    inside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(inside, seed=1, psnr=26.0)
+    promote.main(["restorer"])
+    assert "these weights are the champion's own" in (said := capsys.readouterr().out)
+    assert "not taken over" not in said
+    card = inside / "data/models/restorer/restorer.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"default_interpolation": 0.75}))
+    promote.main(["restorer"])
+    assert "its default_interpolation differs, which is not taken over" in capsys.readouterr().out
+
+
 def test_going_back_exchanges_champion_and_previous(
     inside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

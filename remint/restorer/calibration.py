@@ -24,7 +24,7 @@ from remint.restorer.tiling import restore_image
 
 FACTORS = np.geomspace(1e-2, 1e4, 2**11)  # the lambdas tried, 0.7 % apart
 PAIRS = 4000  # at most, spread evenly over the val split
-TILE, OVERLAP = 512, 64  # px
+TILE = 512  # px
 
 
 class HeldOutPair(NamedTuple):
@@ -117,7 +117,7 @@ def missed_shares(doubt: Doubt, restorer: Restorer, pairs: HeldOutPairs) -> np.n
     sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(FACTORS)))
     counts: Counter[str] = Counter()
     for picture, damaged, clean in pairs:
-        restored = restore_image(restorer, damaged, TILE, OVERLAP)
+        restored = restore_image(restorer, damaged, TILE, restorer.overlap(TILE, None))
         scales = doubt.scales(damaged, restored)
         sums[picture] += missed_share(scales, errors_of(restored, clean))
         counts[picture] += 1

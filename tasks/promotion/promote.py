@@ -6,6 +6,7 @@ champion on the same images by the rules of params.yaml's section `promote`, and
 """
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from tasks.stage.console import say
 
 CHAMPION, CHALLENGER, PREVIOUS = ALIASES
 DECISION, ROLLED_BACK = "decision", "rolled back"
+SETTINGS = ("default_interpolation", "network")  # of a model's card, by which it answers
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -73,7 +75,7 @@ def promote(registry: Registry, paths: figures.Paths) -> dict[str, Any]:
     fingerprint = model_fingerprint(paths.model)
     champion = registry.find(CHAMPION)
     if champion is not None and champion.fingerprint == fingerprint:
-        return _told(registry, champion, None, ["these weights are the champion's own"])
+        return _told(registry, champion, None, _same_weights(registry, paths.model))
     figures.check_reports(registry.name, paths)
     example = figures.example(registry.name, paths)
     tags = {f"data.{key}": value for key, value in figures.data(registry.name, paths).items()}
@@ -85,6 +87,20 @@ def promote(registry: Registry, paths: figures.Paths) -> dict[str, Any]:
     registry.point(CHALLENGER, challenger)
     ruling = figures.decide(registry, champion, paths, config)
     return _act(registry, champion, challenger, ruling)
+
+
+def _same_weights(registry: Registry, model: Path) -> list[str]:
+    """Return why a model stays what it is whose weights are the champion's; settings may differ."""
+    folders = (registry.folder(CHAMPION), model)
+    old, new = (json.loads((folder / f"{registry.name}.json").read_text()) for folder in folders)
+    differing = [key for key in SETTINGS if old.get(key) != new.get(key)]
+    reasons = ["these weights are the champion's own"]
+    if differing:
+        reasons.append(
+            f"its {' and '.join(differing)} differs, which is not taken over: a version is known "
+            "by its weights"
+        )
+    return reasons
 
 
 def _act(

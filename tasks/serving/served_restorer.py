@@ -12,8 +12,7 @@ from remint.restorer.tiling import restore_image
 from tasks.serving.base64_images import decode, encode
 from tasks.tracking.models import PythonModel, set_model
 
-TILE = 256
-OVERLAP = 32
+TILE = 512  # px
 
 
 class ServedRestorer(PythonModel):
@@ -29,7 +28,8 @@ class ServedRestorer(PythonModel):
         return pd.DataFrame({"image": [self._restored(text) for text in model_input["image"]]})
 
     def _restored(self, text: str) -> str:
-        return encode(restore_image(self.restorer, decode(text), TILE, OVERLAP))
+        overlap = self.restorer.overlap(TILE, None)
+        return encode(restore_image(self.restorer, decode(text), TILE, overlap))
 
 
 set_model(ServedRestorer())
