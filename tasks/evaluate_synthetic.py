@@ -93,7 +93,7 @@ def study_utility(
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Fit every arm; return utility.json and the figures for metrics.json."""
     missing = _without_images(main.synthetic)
-    if note := _not_judged(len(main.clean.class_names), missing):
+    if note := _not_judged(main.clean, missing):
         parts = ("arms", "verdicts", "controls", "gaps", "classes")
         return {**{name: [] for name in parts}, "notes": [note]}, {}
     study = prepare(main, also, config, str(pick_device(config.device)))
@@ -114,9 +114,15 @@ def _without_images(synthetic: ImageSet) -> list[str]:
     return [name for label, name in enumerate(synthetic.class_names) if label not in labels]
 
 
-def _not_judged(classes: int, missing: Sequence[str]) -> str | None:
+def _not_judged(clean: ImageSet, missing: Sequence[str]) -> str | None:
+    classes, frame = len(clean.class_names), clean.frame()
     if classes < 2:
         return "Usefulness is judged by a classifier, and this set has no two classes."
+    if frame.loc[frame["split"] == "test", "label"].isna().all():
+        return (
+            "Usefulness is judged on labelled test images, and none of the test split has a label; "
+            "label some, or let `ingest.shares` take a test split from those that have one."
+        )
     if classes == len(missing):
         return (
             f"Usefulness is not judged: 0 of {classes} classes have minted images; the section on "

@@ -194,6 +194,19 @@ def test_test_images_without_a_label_and_an_export_without_a_teacher_are_told(
     assert "no arm of 'synthetic only, soft labels" in notes
 
 
+def test_a_test_split_without_any_label_judges_no_usefulness_and_says_why(tmp_path: Path) -> None:
+    rows = [
+        replace(row, label=None) if row.split == "test" else row
+        for row in records({"train": 90, "val": 60, "test": 60}, 1, 3)
+    ]
+    write(tmp_path / "clean", rows, metadata={"class_names": ["0", "1", "2"], "channels": 1})
+    make(tmp_path / "synthetic" / "set", {"train": 60}, 2, 3)
+    run(tmp_path)
+    told = loaded(tmp_path, "utility.json")
+    assert "none of the test split has a label" in told["notes"][0] and not told["arms"]
+    assert loaded(tmp_path, "copycheck.json")["verdict"]
+
+
 def test_each_fraction_gets_its_verdict_in_words(folder: Path) -> None:
     rows = {
         (r["fraction"], r.get("comparison")): r for r in loaded(folder, "utility.json")["verdicts"]

@@ -65,7 +65,9 @@ class CopyStudy:
 
     def _space_row(self, space: Space) -> dict[str, Any]:
         synthetic, test = (f.by_space[space.name] for f in (self.synthetic, self.test))
-        labels = self.groups.synthetic.labels, self.groups.test.labels
+        labels = [data.labels for data in (self.groups.synthetic, self.groups.test)]
+        if (labels[1] < 0).all():  # held-out images without a class are of any
+            labels = [np.zeros_like(known) for known in labels]
         compared = compare_distances(synthetic.nearest, test.nearest, *labels)
         row: dict[str, Any] = {"space": space.name, "unit": space.unit}
         row |= {"z": compared.z, "nearer_share": compared.nearer_share}
