@@ -1,5 +1,6 @@
 """Claims about the map of doubt: taught, calibrated, kept, drawn and refused."""
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from remint.restorer.restorer import Restorer, save_card, save_weights
 from remint.restorer_evaluation.coverage import coverage_of
 from remint.training.health import HealthConfig
 from remint.training.objective import LoopConfig
+from tasks.commands import doubt_files
 from tests.restoring import restore, scene, small_model
 
 CPU = torch.device("cpu")
@@ -220,6 +222,19 @@ def test_16_bits_and_pages_have_maps_too(model: Path, tmp_path: Path) -> None:
     assert restore(model, tmp_path / "d.png", tmp_path / "out", "--doubt") == 0
     with Image.open(tmp_path / "out" / "d.png.doubt.png") as image:
         assert image.size == (32, 24) and image.mode == "L"
+
+
+def test_without_its_map_no_picture_is_written_either(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> np.ndarray:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    monkeypatch.setattr(doubt_files, "_stacked", full)
+    assert restore(model, tmp_path / "a.png", tmp_path / "out/a.png", "--doubt") == 1
+    assert "No space left" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_no_map_takes_the_place_of_another_picture(

@@ -5,12 +5,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from remint.core.arrays import to_tensor, to_uint8
 from remint.restorer.networks.catalogue import NetworkConfig, build_network
 from remint.restorer.restorer import ADVERSARIAL, FIDELITY, Restorer, save_card, save_weights
+from tasks.serving import served_restorer
+from tasks.serving.base64_images import decode, encode
 
 NETWORK = NetworkConfig("nafnet", 8, (1,), 1, 2, 3)
 
@@ -148,14 +151,30 @@ def test_auto_takes_bf16_for_dense_residuals_alone(
     assert made.precision == expected
 
 
+def sharpening_by(orders: int) -> Restorer:
+    network = NetworkConfig("plain_unet", 4, (1,), 1, 2, 3, sharpening=orders)
+    card = {"channels": 1, "network": asdict(network)}
+    return Restorer(build_network(network, 1), card, torch.device("cpu"))
+
+
 def test_tiles_share_more_where_what_sharpens_looks_farther_around() -> None:
-    plain = {"name": "plain_unet", "width": 4, "encoder": (1,), "middle": 1, "stem": 2, "depth": 3}
-    overlaps = []
-    for sharpening in (0, 2):
-        network = NetworkConfig(**plain, sharpening=sharpening)  # type: ignore[arg-type]
-        card = {"channels": 1, "network": asdict(network)}
-        restorer = Restorer(build_network(network, 1), card, torch.device("cpu"))
-        overlaps.append(
-            [restorer.overlap(t, asked) for t, asked in ((512, None), (64, None), (512, 8))]
-        )
+    asked = ((512, None), (64, None), (512, 8))
+    overlaps = [[sharpening_by(n).overlap(*each) for each in asked] for n in (0, 2)]
     assert overlaps == [[64, 31, 8], [112, 31, 8]]
+
+
+def test_a_served_model_is_asked_too_how_far_its_tiles_overlap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tiles = []
+
+    def noting(_: Restorer, image: np.ndarray, tile: int, overlap: int) -> np.ndarray:
+        tiles.append((tile, overlap))
+        return image
+
+    monkeypatch.setattr(served_restorer, "restore_image", noting)
+    served = served_restorer.ServedRestorer()
+    served.restorer = sharpening_by(2)
+    grey = np.full((8, 8, 1), 9, np.uint8)
+    made = served.predict(None, pd.DataFrame({"image": [encode(grey)]}))
+    assert tiles == [(512, 112)] and (decode(made["image"][0]) == grey).all()
