@@ -161,15 +161,16 @@ def _unknown(keys: Iterable[str], file: str) -> Iterator[str]:
     if not Path(file).is_file():
         yield f"there is no {file} here; run flows from the repository's root"
         return
+    written = YAML(typ="safe").load(Path(file))
     for key in keys:
-        value = YAML(typ="safe").load(Path(file))
+        value = written
         for part in key.split("."):
-            if not isinstance(value, dict) or part not in value:
-                known = list(value) if isinstance(value, dict) else []
+            known = value if isinstance(value, dict) else {}
+            if part not in known:
                 close = difflib.get_close_matches(part, known, n=1)
                 yield f"{file} has no {key}" + (f", did you mean {close[0]}?" if close else "")
                 break
-            value = value[part]
+            value = known[part]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

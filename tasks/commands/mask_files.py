@@ -8,6 +8,7 @@ import numpy as np
 
 from remint.corruptions.holes import FILL
 from remint.images import imagefile
+from tasks.commands.photo_writing import DEEP_FORMATS
 
 HALF = 128  # a mask's pixel from here on is white
 RING = 9  # px, the side of what is looked at around a hole's edge
@@ -17,7 +18,6 @@ UNFILLED = (
     "train one that sees them (corrupt.training.steps), or name one by --model"
 )
 LOSSLESS = ("PNG", "TIFF", "WEBP", "BMP", "PPM")
-DEEP = ("PNG", "TIFF")  # those that hold 16 bits a channel
 
 
 def filled(
@@ -79,7 +79,7 @@ def check_format(file_format: str, pages: int, deep: bool) -> None:
 
     deep: the picture has 16 bits a channel.
     """
-    if file_format not in (DEEP if deep else LOSSLESS):
+    if file_format not in (DEEP_FORMATS if deep else LOSSLESS):
         raise ValueError(
             f"--mask keeps known pixels bit for bit, which {file_format} can't; name an output "
             "that ends in .png"

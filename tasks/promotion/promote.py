@@ -6,7 +6,6 @@ champion on the same images by the rules of params.yaml's section `promote`, and
 """
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 from filelock import FileLock
 
 from remint.core.fingerprint import model_fingerprint
+from remint.generator import generator
+from remint.restorer import restorer
 from tasks.promotion import figures, page
 from tasks.promotion.registry import ALIASES, Registry, RegistryError, Version
 from tasks.promotion.rules import PromoteConfig, Ruling
@@ -23,6 +24,7 @@ from tasks.stage.console import say
 
 CHAMPION, CHALLENGER, PREVIOUS = ALIASES
 DECISION, ROLLED_BACK = "decision", "rolled back"
+READERS = {"restorer": restorer.read_card, "generator": generator.read_card}
 SETTINGS = ("default_interpolation", "network")  # of a model's card, by which it answers
 
 
@@ -91,8 +93,8 @@ def promote(registry: Registry, paths: figures.Paths) -> dict[str, Any]:
 
 def _same_weights(registry: Registry, model: Path) -> list[str]:
     """Return why a model stays what it is whose weights are the champion's; settings may differ."""
-    folders = (registry.folder(CHAMPION), model)
-    old, new = (json.loads((folder / f"{registry.name}.json").read_text()) for folder in folders)
+    read_card = READERS[registry.name]
+    old, new = read_card(registry.folder(CHAMPION)), read_card(model)
     differing = [key for key in SETTINGS if old.get(key) != new.get(key)]
     reasons = ["these weights are the champion's own"]
     if differing:
