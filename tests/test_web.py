@@ -12,7 +12,7 @@ from PIL import Image
 
 from remint.images import provenance
 from remint.restorer import shipped
-from tasks.commands import cli, web, web_work
+from tasks.commands import cli, photo, web, web_work
 from tests.processes import Spawner
 from tests.restoring import scene, small_model
 from tests.servers import free_port
@@ -50,6 +50,17 @@ def test_what_is_not_painted_stays_bit_for_bit_and_the_rest_is_marked_filled(
     assert np.array_equal(given, made)
     filled = provenance.uri("compositeWithTrainedAlgorithmicMedia")
     assert provenance.read(answer.file) == filled
+
+
+def test_a_painted_picture_of_16_bits_keeps_them_whatever_its_format(tmp_path: Path) -> None:
+    deep = np.full((24, 32), 30_001, ">u2")
+    (tmp_path / "a.pgm").write_bytes(b"P5 32 24 65535\n" + deep.tobytes())
+    mask = np.zeros((24, 32), bool)
+    mask[:8, :8] = True
+    model = small_model(tmp_path / "model")
+    answer = web_work.restored(tmp_path / "a.pgm", model, tmp_path, mask=mask)
+    (page,) = photo.pages(answer.file, 10**6)
+    assert page.layers.pixels[20, 20, 0] == 30_001
 
 
 def test_a_file_that_is_no_picture_gets_one_sentence(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ PREVIEW = 1600  # px: longer sides are shown smaller; the file that is downloade
 SHOWN = 384  # px: minted images are shown at least as large
 DOUBT_CONTRAST = 8  # a map's levels are few: they are shown so much brighter
 UNSIGNED = SigningConfig("", "", "es256")
+KEPT_WHERE_FILLED = {*LOSSLESS} - {"PPM"}  # formats; 16 bits of a PGM would be cut
 OPTIONS = RestoreOptions(model=shipped.FOLDER, force=True)
 
 
@@ -92,7 +93,7 @@ def restored(
     painted = None
     if mask is not None and mask.any():
         painted = _written_mask(mask, source, folder)
-        if Image.registered_extensions().get(source.suffix.lower()) not in LOSSLESS:
+        if Image.registered_extensions().get(source.suffix.lower()) not in KEPT_WHERE_FILLED:
             target = target.with_suffix(".png")
     chosen = replace(OPTIONS, model=model, interpolation=interpolation, mask=painted, doubt=doubt)
     said = io.StringIO()
