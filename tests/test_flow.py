@@ -149,6 +149,26 @@ def test_muon_moves_as_torch_s_own_up_to_its_bf16() -> None:
         assert apart < 0.03 * (as_matrix(first) - matrix).norm()
 
 
+def test_what_has_no_gradient_for_long_leaves_no_denormal_momentum() -> None:
+    weight = nn.Parameter(torch.randn(8, 4, 3, 3))
+    weight.grad = torch.randn_like(weight)
+    weight.grad[:3] = 0  # of three units that answer to nothing
+    muon = Muon([weight], 0.1, 0.0)
+    muon.step()
+    (state,) = muon.state.values()
+    state["momentum_buffer"][:3] = 1e-38  # where it stands after some 1,600 rounds
+    muon.step()
+    assert (state["momentum_buffer"][:3] == 0).all() and (state["momentum_buffer"][3:] != 0).all()
+
+
+def test_what_is_nothing_beside_a_matrix_s_norm_makes_no_denormal_products() -> None:
+    whole = torch.randn(1, 6, 20)
+    whole[:, :2] = 0
+    faint = whole.clone()
+    faint[:, :2] = 1e-25
+    assert torch.equal(orthogonal(faint), orthogonal(whole))
+
+
 def test_weight_decay_reaches_what_muon_moves() -> None:
     conv = nn.Conv2d(4, 8, 3, bias=False)
     before = conv.weight.detach().clone()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from annotated_types import Ge, Le, Lt
 from torch import nn
 
@@ -17,6 +18,9 @@ MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)  # of the fifth-order step (K. Jordan et al., Muon, 2024)
 NEWTON_SCHULZ_STEPS = 5
 SMALLEST_NORM = 1e-7
+# Momenta of weights without a gradient, as those of a unit that answers to nothing, decay to
+# denormal numbers, which CPUs multiply over ten times as slowly: below these they are 0
+LEAST_MOMENTUM, LEAST_SHARE = 1e-30, 1e-10  # the latter of a matrix's norm
 Beta = Annotated[float, Ge(0), Lt(1)]
 
 
@@ -63,6 +67,8 @@ class Muon(torch.optim.Optimizer):
             gradients = [self._gradient(weight) for weight in weights]
             momenta = [self._momentum(matrix) for matrix in matrices]
             torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+            for momentum in momenta:
+                momentum.copy_(F.hardshrink(momentum, LEAST_MOMENTUM))
             ahead = torch._foreach_lerp(gradients, momenta, MOMENTUM)
             updates = orthogonal(torch.stack(ahead)) * (0.2 * math.sqrt(max(rows, columns)))
             torch._foreach_mul_(matrices, 1 - rate * decay)
@@ -89,6 +95,7 @@ def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
+    x = F.hardshrink(x, LEAST_SHARE)
     a, b, c = NEWTON_SCHULZ
     unit = a * torch.eye(x.shape[1], device=x.device, dtype=x.dtype)
     s = x @ x.mT
