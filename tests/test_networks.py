@@ -12,8 +12,9 @@ from remint.restorer.networks.catalogue import (
     build_network,
 )
 from remint.restorer.networks.padding import pad_to_multiple, run_padded
+from remint.restorer.networks.plain_unet import PlainBlock
 
-SMALL = {"width": 8, "encoder": (1, 1), "middle": 1, "stem": 2, "depth": 3}
+SMALL = {"width": 8, "encoder": (1, 1), "middle": 1, "stem": 2, "depth": 3, "leak": 0.01}
 
 
 def network(name: str, channels: int = 1) -> torch.nn.Module:
@@ -96,6 +97,17 @@ def test_the_plain_unet_follows_the_exposure_and_keeps_black() -> None:
     torch.testing.assert_close(dim, 0.2 * shown)
     assert (shown - bright).abs().max() > 1e-4
     torch.testing.assert_close(net(-torch.ones_like(bright)), -torch.ones_like(bright))
+
+
+@pytest.mark.parametrize(("leak", "learns"), [(0.0, False), (0.01, True)])
+def test_a_unit_that_answers_to_nothing_learns_again_where_the_relu_leaks(
+    leak: float, learns: bool
+) -> None:
+    block = PlainBlock(4, leak)
+    block.first.weight.data[1] = -1.0  # and what it sees is above 0
+    block(torch.rand(2, 4, 8, 8)).square().mean().backward()
+    assert bool(block.first.weight.grad[1].any()) == learns  # type: ignore[index]
+    assert block.first.weight.grad[0].any()  # type: ignore[index]
 
 
 def test_the_plain_unet_folds_by_its_stem_and_halves_by_its_levels() -> None:

@@ -197,10 +197,11 @@ def preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_preset_brings_along_what_an_older_file_lacks(root: Path, tmp_path: Path) -> None:
     target = tmp_path / "params.yaml"
-    older = (root / "params.yaml").read_text().replace(", sharpening: 6}", "}")
+    older = (root / "params.yaml").read_text().replace(", sharpening: 6, leak: 0.01}", "}")
     target.write_text(older.replace(", solver: adams}", "}"))
     assert set(presets.apply_preset("folder", target)) >= presets.LATER
-    assert "sharpening: 6}" in target.read_text() and "solver: adams}" in target.read_text()
+    for brought in ("sharpening: 6, leak: 0.01}", "solver: adams}"):
+        assert brought in target.read_text()
 
 
 def test_an_unknown_preset_is_answered_with_those_that_exist(tmp_path: Path, preset: str) -> None:

@@ -201,8 +201,9 @@ def test_a_run_from_when_parts_could_not_change_goes_on(data: Path, trained: Pat
 
 def test_what_came_later_changes_no_run_s_identity_until_it_is_used() -> None:
     plain = replace(CONFIG.network, name="plain_unet")
-    assert "sharpening" not in network_settings(plain)
+    assert not {"sharpening", "leak"} & set(network_settings(plain))
     assert network_settings(replace(plain, sharpening=4))["sharpening"] == 4
+    assert network_settings(replace(plain, leak=0.1))["leak"] == 0.1
     assert network_settings(plain)["width"] == plain.width
 
 

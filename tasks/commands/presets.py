@@ -15,7 +15,11 @@ from tasks.stage.console import say
 TINY = "tiny"  # sets what no other preset does
 FOLDER = Path(__file__).with_name("presets")
 # Settings that a params file from before them lacks; a preset brings them along
-LATER = {"train_restorer.network.sharpening", "train_generator.network.solver"}
+LATER = {
+    "train_restorer.network.sharpening",
+    "train_restorer.network.leak",
+    "train_generator.network.solver",
+}
 
 
 def names() -> list[str]:

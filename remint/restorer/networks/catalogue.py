@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 from torch import nn
 
 from remint.core.ranges import Width
@@ -26,8 +26,8 @@ class NetworkConfig:
     """Which restoration network, and how large.
 
     encoder, middle and stem speak to nafnet and plain_unet; depth to dncnn (layers) and unet
-    (levels); sharpening to plain_unet: the orders of detail in which it sharpens what it made
-    (0: not at all, as where a card is silent).
+    (levels); to plain_unet sharpening, the orders of detail in which it sharpens what it made
+    (0: not at all), and leak, the slope of its ReLU below 0; both are 0 where a card is silent.
     """
 
     name: Literal["nafnet", "plain_unet", "unet", "dncnn", "article"]
@@ -37,6 +37,7 @@ class NetworkConfig:
     stem: Literal[1, 2, 4]
     depth: Annotated[int, Ge(2), Le(100)]
     sharpening: Annotated[int, Ge(0), Le(16)] = 0
+    leak: Annotated[float, Ge(0), Lt(1)] = 0.0
 
     def __post_init__(self) -> None:
         levels = len(self.encoder)
@@ -64,8 +65,8 @@ def build_network(config: NetworkConfig, channels: int) -> nn.Module:
         case "nafnet":
             return NafNet(channels, config.width, config.encoder, config.middle, config.stem)
         case "plain_unet":
-            shape = config.width, config.encoder, config.middle, config.stem, config.sharpening
-            return PlainUNet(channels, *shape)
+            shape = config.width, config.encoder, config.middle, config.stem
+            return PlainUNet(channels, *shape, config.leak, config.sharpening)
         case "unet":
             return UNet(channels, config.width, config.depth)
         case "dncnn":

@@ -1,9 +1,11 @@
-"""A U-Net of plain residual blocks without biases: dense 3x3 convolutions and ReLU.
+"""A U-Net of plain residual blocks without biases: dense 3x3 convolutions and (leaky) ReLU.
 
 DRUNet's idea (Zhang et al., arXiv 2008.13751) behind a pixel unshuffle. Dense convolutions are
 what CPUs and GPUs multiply fastest, so it learns more in a minute than networks of cheap layers.
 If asked, what it made is sharpened in the end.
 """
+
+from itertools import repeat
 
 import torch
 import torch.nn.functional as F
@@ -15,15 +17,20 @@ START = 0.1  # of what ends a residual branch: the network starts near the ident
 
 
 class PlainBlock(nn.Module):
-    """x + conv(ReLU(conv(x))), 3x3 without biases; N,C,H,W kept."""
+    """x + conv(ReLU(conv(x))), 3x3 without biases; N,C,H,W kept.
 
-    def __init__(self, channels: int) -> None:
+    leak: slope of the ReLU below 0 (Maas et al., "Rectifier nonlinearities improve neural network
+    acoustic models", 2013). With 0 a unit that answers to nothing has no gradient and stays so.
+    """
+
+    def __init__(self, channels: int, leak: float) -> None:
         super().__init__()
+        self.leak = leak
         self.first = _conv(channels, channels)
         self.second = _conv(channels, channels, START)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.second(F.relu(self.first(x)))
+        return x + self.second(F.leaky_relu(self.first(x), self.leak, inplace=True))
 
 
 class PlainUNet(nn.Module):
@@ -37,8 +44,8 @@ class PlainUNet(nn.Module):
     width: channels at the first level, doubled at every further one; encoder: blocks a level from
     the first down, and as many on the way up; middle: blocks at the lowest level; stem: the image
     is folded by this factor first (pixel unshuffle, FFDNet, arXiv 1710.04026, section 3.1);
-    sharpening: orders of detail in which what it made is sharpened (0: none), by the one part that
-    has biases.
+    leak: of the blocks; sharpening: orders of detail in which what it made is sharpened (0: none),
+    by the one part that has biases.
     """
 
     def __init__(
@@ -48,6 +55,7 @@ class PlainUNet(nn.Module):
         encoder: tuple[int, ...],
         middle: int,
         stem: int,
+        leak: float,
         sharpening: int,
     ) -> None:
         super().__init__()
@@ -55,13 +63,14 @@ class PlainUNet(nn.Module):
         self.multiple = stem * 2 ** len(encoder)
         self.stem = stem
         self.intro = _conv(channels * stem**2, width)
-        self.encoders = nn.ModuleList(map(_blocks, widths, encoder))
+        self.encoders = nn.ModuleList(map(_blocks, widths, encoder, repeat(leak)))
         self.downs = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, 2, bias=False) for w in widths)
-        self.middle = _blocks(width * 2 ** len(encoder), middle)
+        self.middle = _blocks(width * 2 ** len(encoder), middle, leak)
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(2 * w, w, 2, 2, bias=False) for w in reversed(widths)
         )
-        self.decoders = nn.ModuleList(map(_blocks, reversed(widths), reversed(encoder)))
+        up = reversed(widths), reversed(encoder), repeat(leak)
+        self.decoders = nn.ModuleList(map(_blocks, *up))
         self.ending = _conv(width, channels * stem**2, START)
         deepest = width * 2 ** len(encoder)
         self.sharpening = Sharpening(deepest, sharpening) if sharpening else None
@@ -90,5 +99,5 @@ def _conv(inputs: int, outputs: int, scale: float = 1.0) -> nn.Conv2d:
     return layer
 
 
-def _blocks(channels: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*[PlainBlock(channels) for _ in range(count)])
+def _blocks(channels: int, count: int, leak: float) -> nn.Sequential:
+    return nn.Sequential(*[PlainBlock(channels, leak) for _ in range(count)])
