@@ -181,6 +181,7 @@ def _figures(values: dict[str, float]) -> str:
         "doubt_loss": "loss {:.5f}",
         "val_psnr": "val {:.2f} dB",
         "val_psnr_input": "its input {:.2f} dB",
+        "silent_share": "{:.1%} of the units silent",
     }
     return ", ".join(form.format(values[name]) for name, form in shown.items() if name in values)
 

@@ -13,6 +13,7 @@ from remint.restorer.networks.catalogue import (
 )
 from remint.restorer.networks.padding import pad_to_multiple, run_padded
 from remint.restorer.networks.plain_unet import PlainBlock
+from remint.restorer.validation import counted_units
 
 SMALL = {"width": 8, "encoder": (1, 1), "middle": 1, "stem": 2, "depth": 3, "leak": 0.01}
 
@@ -108,6 +109,19 @@ def test_a_unit_that_answers_to_nothing_learns_again_where_the_relu_leaks(
     block(torch.rand(2, 4, 8, 8)).square().mean().backward()
     assert bool(block.first.weight.grad[1].any()) == learns  # type: ignore[index]
     assert block.first.weight.grad[0].any()  # type: ignore[index]
+
+
+def test_units_that_no_picture_raises_above_zero_are_counted() -> None:
+    net = build_network(NetworkConfig("plain_unet", 8, (1,), 1, 2, 3, leak=0.01), 1)
+    for parameter in net.parameters():
+        parameter.data.abs_()
+    net.middle[0].first.weight.data[:4] *= -1  # type: ignore[union-attr, index]
+    with counted_units(net) as silent:
+        net(torch.rand(2, 1, 16, 16)), net(torch.rand(1, 1, 8, 8))
+    assert silent() == 4 / (8 + 16 + 8)
+    with counted_units(network("nafnet")) as silent:
+        network("nafnet")(torch.rand(1, 1, 8, 8))
+    assert silent() == 0.0
 
 
 def test_the_plain_unet_folds_by_its_stem_and_halves_by_its_levels() -> None:

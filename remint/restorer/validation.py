@@ -1,16 +1,19 @@
 """A fixed look at held-out pairs during training: one figure and one picture."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from remint.core.arrays import to_tensor, to_uint8
 from remint.core.randomness import generator
 from remint.images.imageset import ImageSet
 from remint.metrics.pixels import psnr_ceiling, psnr_score
 from remint.restorer.data import NoiseConfig
+from remint.restorer.networks.plain_unet import PlainBlock
 from remint.restorer.restorer import Restorer
 from remint.restorer.tiling import Shape, of_one_shape
 
@@ -51,12 +54,15 @@ class Validation:
     def psnr(self, restorer: Restorer) -> dict[str, float]:
         """Return the mean of per-image PSNR in dB of restored and of damaged images.
 
-        As in the evaluation: of 8-bit images, up to the same ceilings.
+        As in the evaluation: of 8-bit images, up to the same ceilings. Beside them, if it is not 0,
+        silent_share: of hidden units that answered to none of the pairs.
         """
         if not self.pairs:
             return {}
-        restored = list(_restored(self.pairs, restorer))
-        return {"val_psnr": self._mean(restored), "val_psnr_input": self._mean(self.pairs)}
+        with counted_units(restorer.network) as silent:
+            restored = list(_restored(self.pairs, restorer))
+        figures = {"val_psnr": self._mean(restored), "val_psnr_input": self._mean(self.pairs)}
+        return {**figures, **({"silent_share": share} if (share := silent()) else {})}
 
     def _mean(self, pairs: list[Pair]) -> float:
         scores = [psnr_score(to_uint8(image), to_uint8(target)) for image, target in pairs]
@@ -72,6 +78,28 @@ class Validation:
         for (damaged, _), answer in zip(shown, _restored(shown, restorer), strict=True):
             rows.append(torch.cat([_padded(image, size) for image in (damaged, *answer)], dim=2))
         return to_uint8(torch.cat(rows, dim=1))
+
+
+@contextmanager
+def counted_units(network: nn.Module) -> Iterator[Callable[[], float]]:
+    """Watch which hidden units of plain blocks are above 0 anywhere while the network is used.
+
+    Yields what returns the share of those that were not; 0 where there are no such blocks. At high
+    rates units drift to where all pictures leave them below 0, and take no part from then on.
+    """
+    answered: dict[nn.Module, torch.Tensor] = {}
+
+    def watch(layer: nn.Module, _: object, before: torch.Tensor) -> None:
+        above = (before > 0).any(dim=0).flatten(1).any(dim=1)
+        answered[layer] = above | answered.get(layer, above)
+
+    blocks = [block for block in network.modules() if isinstance(block, PlainBlock)]
+    hooks = [block.first.register_forward_hook(watch) for block in blocks]
+    try:
+        yield lambda: float((~torch.cat([*answered.values()])).float().mean()) if answered else 0.0
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _restored(pairs: Sequence[Pair], restorer: Restorer) -> Iterator[Pair]:
