@@ -17,6 +17,7 @@ from remint.restorer.restorer import Restorer
 from remint.restorer.tiling import restore_image
 from remint.restorer_evaluation.coverage import coverage_of
 from tasks.commands import cli
+from tasks.stage import params
 
 MEGABYTES = 12  # all of them together, at most
 SIZE = 2**20
@@ -123,3 +124,18 @@ def test_a_training_may_start_from_them_by_name(root: Path) -> None:
     for name in ("shipped", *shipped.names()):
         model = shipped.suited(root / "data/start" / name, 1 if "grey" in name else 3)
         assert model.resolve().parent == shipped.FOLDER
+
+
+def test_presets_that_begin_with_them_ask_for_their_network(root: Path) -> None:
+    files = (root / "tasks/commands/presets").glob("*.yaml")
+    trainings = {file.stem: params.read(file)["train_restorer"] for file in files}
+    begun = {
+        n: t["network"]
+        for n, t in trainings.items()
+        if t.get("start", {}).get("model") == "shipped"
+    }
+    assert {"everyday", "folder", "photos"} <= set(begun)
+    for name in shipped.names():
+        theirs = shipped.card(name)["network"]
+        for preset, network in begun.items():
+            assert {**network, "sharpening": 0} == {"sharpening": 0, **theirs}, (preset, name)
